@@ -1,0 +1,215 @@
+"""The one HTTP stack: time limits, size limits, redaction, a span per call.
+
+Peers are hostile until checked: bodies are bounded, redirects are not followed (a redirect would carry our credential
+elsewhere), text for people is cut and stripped of secrets. Statuses are answers, not exceptions; only a broken way to
+the peer raises, as `Unreachable`. Nothing is retried here: what may be repeated is for the caller to know.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import httpx2
+from opentelemetry import trace
+
+from loopseal.errors import Code, ConfigError, Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_BODY: Final = 32 * 1024 * 1024
+"""Bytes of one answer. Unprojected Argo CD applications of more than 1 MiB exist; 32 MiB is nobody's answer."""
+
+Headers = Callable[[], Awaitable[Mapping[str, str]]]
+"""Gives the headers of one call: where credentials come from, fresh each time."""
+
+_tracer = trace.get_tracer("loopseal.net")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One whole answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait, where the peer named them."""
+        value = self.headers.get("retry-after", "")
+        return float(value) if re.fullmatch(r"\d{1,6}", value) else None
+
+    def text(self, limit: int = 500) -> str:
+        """The beginning of the body for people, secrets removed."""
+        return clean(self.body[: limit * 4].decode("utf-8", "replace"), limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One answer whose body arrives in pieces."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
+async def _no_headers() -> Mapping[str, str]:
+    return {}
+
+
+class Http:
+    """A client of one peer on one event loop: kept connections, nothing shared with other peers.
+
+    `peer` names it in spans and errors; `transport` replaces the network (a simulator in the same process).
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        peer: str,
+        headers: Headers = _no_headers,
+        ca: str = "",
+        timeout: float = 30.0,
+        limit: int = MAX_BODY,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.base_url, self.peer = base_url.rstrip("/"), peer
+        self._headers, self._limit = headers, limit
+        self._client = httpx2.AsyncClient(
+            verify=tls_context(ca),
+            transport=transport,
+            timeout=httpx2.Timeout(timeout, connect=min(timeout, 10.0)),
+            limits=httpx2.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=55.0),
+            follow_redirects=False,
+            trust_env=True,
+        )
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        timeout: float | None = None,
+    ) -> Response:
+        """One call and its whole answer, whatever its status. Raises Unreachable."""
+        async with self.stream(
+            method, path, params=params, headers=headers, content=content, timeout=timeout
+        ) as answer:
+            body = bytearray()
+            with _translated(self.peer, self.base_url):
+                async for chunk in answer.chunks:
+                    body += chunk
+                    if len(body) > self._limit:
+                        raise Unreachable(
+                            Code.NET_TOO_LARGE,
+                            f"{self.peer} answered with more than {self._limit} bytes",
+                            where=self.base_url,
+                            hint="Look at what is so large there, or narrow what is asked for.",
+                        )
+            return Response(answer.status, answer.headers, bytes(body))
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        timeout: float | None = None,
+        read_timeout: float | None = None,
+    ) -> AsyncIterator[Stream]:
+        """One call whose body is read by the caller. `read_timeout` bounds the silence between two pieces."""
+        own = {**await self._headers(), **(headers or {})}
+        limits: Any = httpx2.USE_CLIENT_DEFAULT
+        if timeout is not None or read_timeout is not None:
+            limits = httpx2.Timeout(timeout or 30.0, read=read_timeout or timeout)
+        with _tracer.start_as_current_span(f"{self.peer} {method}", kind=trace.SpanKind.CLIENT) as span:
+            span.set_attribute("http.request.method", method)
+            span.set_attribute("url.path", path.partition("?")[0])
+            with _translated(self.peer, self.base_url):
+                async with self._client.stream(
+                    method, self.base_url + path, params=params, headers=own, content=content, timeout=limits
+                ) as answer:
+                    span.set_attribute("http.response.status_code", answer.status_code)
+                    yield Stream(answer.status_code, answer.headers, answer.aiter_bytes())
+
+    async def aclose(self) -> None:
+        """Close the kept connections."""
+        await self._client.aclose()
+
+
+@cache
+def tls_context(ca: str = "") -> ssl.SSLContext:
+    """One context per set of authorities: making one costs 38 ms and 0.8 MB, so clients share it."""
+    try:
+        return ssl.create_default_context(cafile=ca or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            Code.CONFIG_UNREADABLE,
+            f"cannot read certificate authorities: {error}",
+            where=ca,
+            hint="`ca` must name a PEM file that this process may read.",
+        ) from error
+
+
+@contextmanager
+def _translated(peer: str, where: str) -> Iterator[None]:
+    """Turn everything the client library raises into `Unreachable`."""
+    try:
+        yield
+    except httpx2.TimeoutException as error:
+        raise Unreachable(
+            Code.NET_TIMEOUT,
+            f"{peer} did not answer in time ({type(error).__name__})",
+            where=where,
+            hint="Is the host up, and is the way to it open? Retried where it is safe.",
+        ) from error
+    except httpx2.HTTPError as error:
+        text = clean(str(error) or type(error).__name__, 300)
+        if isinstance(error.__cause__ or error.__context__, ssl.SSLError) or "certificate" in text.lower():
+            raise Unreachable(
+                Code.NET_TLS,
+                f"no trusted connection to {peer}: {text}",
+                where=where,
+                hint="Check the certificate, or name its authority in `ca`. There is no switch to skip the check.",
+            ) from error
+        raise Unreachable(
+            Code.NET_UNREACHABLE,
+            f"cannot reach {peer}: {text}",
+            where=where,
+            hint="Is the address right, the host up, and the way to it open?",
+        ) from error
+    except (httpx2.InvalidURL, UnicodeError) as error:
+        raise ConfigError(
+            Code.CONFIG_INVALID, f"not a usable address: {clean(str(error), 200)}", where=where
+        ) from error
+
+
+_SECRETS: Final = (
+    re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{8,}"),
+    re.compile(r"\b[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\b"),
+    re.compile(r"\b(?:gh[pousr]|github_pat|glpat|xox[abp])[-_][A-Za-z0-9_-]{10,}"),
+    re.compile(r"(?<=://)[^/\s@]+@"),
+    re.compile(r"(?i)(?<=password=)[^&\s]+|(?<=token=)[^&\s]+|(?<=secret=)[^&\s]+"),
+)
+
+
+def clean(text: str, limit: int = 500) -> str:
+    """`text` from a peer, fit to be shown: what looks like a credential removed, control characters gone, cut."""
+    for pattern in _SECRETS:
+        text = pattern.sub("***", text)
+    text = "".join(char if char.isprintable() or char == "\n" else " " for char in text).strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
