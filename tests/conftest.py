@@ -1,0 +1,26 @@
+"""What every test runs under: no network below `unit/`, and one hypothesis profile.
+
+A unit test that opens a socket fails at once; only Unix sockets pass, because an asyncio event loop owns a pair of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import pytest_socket
+from hypothesis import HealthCheck, settings
+
+UNIT = Path(__file__).parent / "unit"
+
+settings.register_profile("loopseal", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("loopseal")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest) -> Iterator[None]:
+    if UNIT in request.path.parents:
+        pytest_socket.disable_socket(allow_unix_socket=True)
+    yield
+    pytest_socket.enable_socket()
