@@ -67,7 +67,8 @@ async def _no_headers() -> Mapping[str, str]:
 class Http:
     """A client of one peer on one event loop: kept connections, nothing shared with other peers.
 
-    `peer` names it in spans and errors; `transport` replaces the network (a simulator in the same process).
+    `peer` names it in spans and errors; `tls` stands in for `ca` where there is a client certificate; `transport`
+    replaces the network (a simulator in the same process).
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Http:
         peer: str,
         headers: Headers = _no_headers,
         ca: str = "",
+        tls: ssl.SSLContext | None = None,
         timeout: float = 30.0,
         limit: int = MAX_BODY,
         transport: httpx2.AsyncBaseTransport | None = None,
@@ -84,7 +86,7 @@ class Http:
         self.base_url, self.peer = base_url.rstrip("/"), peer
         self._headers, self._limit = headers, limit
         self._client = httpx2.AsyncClient(
-            verify=tls_context(ca),
+            verify=tls or tls_context(ca),
             transport=transport,
             timeout=httpx2.Timeout(timeout, connect=min(timeout, 10.0)),
             limits=httpx2.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=55.0),
@@ -163,6 +165,13 @@ def tls_context(ca: str = "") -> ssl.SSLContext:
             where=ca,
             hint="`ca` must name a PEM file that this process may read.",
         ) from error
+
+
+def never_sent(error: Unreachable) -> bool:
+    """Whether the call certainly did not reach the peer: there was no connection to send it on."""
+    return isinstance(
+        error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.ProxyError
+    )
 
 
 @contextmanager
