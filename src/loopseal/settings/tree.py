@@ -1,8 +1,8 @@
-"""Settings: one frozen tree, read once from a YAML file and the environment.
+"""The frozen tree of settings: what can be set, in which unit, with which default, and why.
 
-Each field says its unit, its default and why under itself; the JSON Schema and the reference page are generated from
-here. Secrets never stand in the file: a field of type `Reference` names where one is (`env:NAME`, `file:/path`,
-`connection:id` of Airflow, `command:program args`).
+Each field says so under itself; the JSON Schema and the reference page are generated from here. Reading a file is
+`loopseal.settings.reader`, what must hold between fields is `loopseal.settings.rules`. A plain float is in seconds and
+may be written `90s`, `20m` or `1h` in the file.
 """
 
 from __future__ import annotations
@@ -10,13 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 from loopseal.domain.proposal import Application
 from loopseal.domain.revision import Tolerance
 
-Reference: TypeAlias = str
-"""Where a secret is: `env:`, `file:`, `connection:` or `command:` and the rest."""
+Reference: TypeAlias = Annotated[str, "reference"]
+"""Where a secret is: `env:NAME`, `file:/path`, `connection:id` of Airflow, `command:program args`. Never the secret."""
+
+Kubeconfig: TypeAlias = Annotated[str, "kubeconfig"]
+"""A reference, or `in-cluster`."""
+
+PerMinute: TypeAlias = Annotated[float, "per minute"]
+"""A budget: how often in a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class RepositorySettings:
     """Committer; default: the author."""
     mode: str = "auto"
     """How to speak to the host: `auto` probes; `wire`, `shallow` and `git` force one way."""
-    pushes_per_minute: float = 0.0
+    pushes_per_minute: PerMinute = 0.0
     """Push budget of the host, 0 for none. GitHub recommends at most 6 per repository; waiting changes share a push."""
     change_refs: str = ""
     """Prefix such as `refs/loopseal/change/`: a push then also creates one ref per change, so that the server itself
@@ -83,7 +89,7 @@ class EngineSettings:
     """Argo CD's API server. Without it, Argo CD is watched through its Application objects in Kubernetes."""
     credential: Reference = ""
     """A token of Argo CD, or a bearer token for the Kubernetes API."""
-    kubeconfig: Reference = ""
+    kubeconfig: Kubeconfig = ""
     """A kubeconfig, as `file:`, `env:` or `connection:`; `in-cluster` for the pod's own service account."""
     context: str = ""
     """The kubeconfig's context; default: its current one."""
@@ -99,7 +105,7 @@ class EngineSettings:
     """Seconds until one request is given up."""
     poll: float = 30.0
     """Seconds between re-reads beside the stream: a stream may be silent without being broken."""
-    refreshes_per_minute: float = 30.0
+    refreshes_per_minute: PerMinute = 30.0
     """Budget of refreshes for the whole server; waits share them by application."""
     unsafe_http: bool = False
     """Allow plain `http://` to other hosts than loopback."""
@@ -121,7 +127,7 @@ class TargetSettings:
     """Dag ids that may use it, with `*`. Absent: no Dag may. Who runs the command line holds the credentials anyway."""
     timeout: float = 1200.0
     """Seconds a change may take from commit to healthy; default 20 minutes."""
-    tolerance: Tolerance = field(default_factory=Tolerance)
+    tolerance: Tolerance = field(default_factory=Tolerance, metadata={"file": "wait"})
     """How patient and strict the wait is (`wait:` in the file)."""
     sync: bool = False
     """Allow `act`: Argo CD with automated sync off is synced to the very commit. Needs the right `sync` there."""
@@ -136,7 +142,7 @@ class LedgerSettings:
     kind: str = "file"
     """`file`, `memory`, or a dotted module of your own."""
     path: str = ""
-    """Default: `$XDG_STATE_HOME/loopseal/ledger.jsonl`."""
+    """Absolute; default: `$XDG_STATE_HOME/loopseal/ledger.jsonl`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,20 +150,14 @@ class Settings:
     """The whole tree."""
 
     repositories: Mapping[str, RepositorySettings]
+    """By name: the Git repositories."""
     engines: Mapping[str, EngineSettings]
+    """By name: what applies them."""
     targets: Mapping[str, TargetSettings]
+    """By name: where changes may go. The names are what Dags and the command line use."""
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
-    source: str = ""
+    """The command line's own record."""
+    source: str = field(default="", metadata={"file": ""})
     """The file it was read from."""
-    sha256: str = ""
+    sha256: str = field(default="", metadata={"file": ""})
     """Of that file's bytes: which set of targets a decision was made under."""
-
-
-def load(path: str | None = None) -> Settings:
-    """Read the tree from `path`, or from the file that `LOOPSEAL_CONFIG` names. Raises ConfigError."""
-    raise RuntimeError(path)
-
-
-def parse(document: Any, *, source: str = "") -> Settings:
-    """The tree that this parsed YAML document means. Raises ConfigError with the place and the near name."""
-    raise RuntimeError(document, source)
