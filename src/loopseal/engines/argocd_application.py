@@ -91,9 +91,11 @@ def compared_to_spec(app: Object) -> bool:
     compared = mapping(app, "status", "sync", "comparedTo")
     if uses_hydrator(app):
         return True
-    if items(app, "spec", "sources"):
-        return bool(get(compared, "sources") == get(app, "spec", "sources"))
-    return bool(mapping(compared, "source") == mapping(app, "spec", "source"))
+    name = "sources" if items(app, "spec", "sources") else "source"
+    try:
+        return bool((get(compared, name) or {}) == (get(app, "spec", name) or {}))
+    except RecursionError:  # nested deeper than any source
+        return False
 
 
 def conditions(app: Object) -> dict[str, str]:

@@ -12,14 +12,13 @@ from dataclasses import replace
 from loopseal.domain.revision import Action, Relation, State, Verdict
 from loopseal.engines import argocd_application as application
 from loopseal.engines.argocd_look import Look
-from loopseal.engines.fields import forget, get, number, seconds, since
+from loopseal.engines.fields import get, number, seconds, since
 
 
 def operating(look: Look) -> Verdict | None:
     """An operation is asked for or running: nothing else counts until it ends."""
     if get(look.app, "operation") is None and look.phase not in {"Running", "Terminating"}:
         return None
-    forget(look.memory, "wedged", "healthy", "degraded", "drifted")
     message = look.operation_message
     if look.phase == "Running" and "blocked by sync window" in message:
         return look.say(State.BLOCKED, "SYNC_WINDOW", message)

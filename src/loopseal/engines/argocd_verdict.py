@@ -25,12 +25,12 @@ from loopseal.engines.fields import (
     Memory,
     Object,
     flag,
-    forget,
     get,
     items,
     pin,
     seconds,
     since,
+    stop_others,
     text,
     texts,
 )
@@ -46,6 +46,15 @@ _UNSIGNED: Final = re.compile(
     r"|Could not verify commit signature"
 )
 _NAMED: Final = re.compile(r"\[([0-9a-f]{40}(?:[0-9a-f]{24})?)\]")
+_CLOCKS: Final = {
+    "comparison_failed": frozenset(_BLIND),
+    "wedged": frozenset({"WAITING_FOR_AUTO_SYNC", "AUTO_SYNC_NOT_STARTING", "SYNC_FAILED"}),
+    "drifted": frozenset({"OUT_OF_SYNC_AFTER_SYNC"}),
+    "lagging": frozenset({"SOURCE_LAGGING"}),
+    "degraded": frozenset({"HEALTH_DEGRADED", "HEALTH_MISSING", "DEGRADED", "MISSING"}),
+    "healthy": frozenset({"SETTLING", "HEALTHY"}),
+}
+"""Which clock of the memory runs under which reasons; under any other it is stopped, and begins anew."""
 _HEALTH: Final = frozenset({"Progressing", "Degraded", "Suspended", "Missing"})
 
 
@@ -69,15 +78,8 @@ def judge(  # noqa: PLR0917 - the four things that are judged, then time, memory
     """
     pin(memory, app)
     look = Look(app, wanted, tuple(positions), relation, now, memory, tolerance, tuple(baseline), refreshed)
-    if (said := _first(look, _GATES)) is not None:
-        return said
-    if application.uses_hydrator(app):
-        if (said := judge_rendering(app, wanted, relation, tolerance)) is not None:
-            return said
-        look = replace(look, wanted=rendered(app))
-    said = _first(look, _STEPS) or _health(look)
-    if said.reason == "NOT_OBSERVED" and awaits_promotion(app):
-        return replace(said, reason="AWAITING_PROMOTION", action=Action.NONE)
+    said = _first(look, _GATES) or (_hydrated(look) if application.uses_hydrator(app) else _applied(look))
+    stop_others(memory, _CLOCKS, said.reason)
     return said
 
 
@@ -95,6 +97,19 @@ def questions(app: Object, wanted: str, memory: Memory, *, baseline: Sequence[st
 
 
 _Step = Callable[[Look], Verdict | None]
+
+
+def _hydrated(look: Look) -> Verdict:
+    """Two stages: until the wanted commit is rendered, then the rendered one is what is wanted."""
+    rendering = judge_rendering(look.app, look.wanted, look.ask, look.tolerance)
+    said = rendering or _applied(replace(look, wanted=rendered(look.app)))
+    if said.reason == "NOT_OBSERVED" and awaits_promotion(look.app):
+        return replace(said, reason="AWAITING_PROMOTION", action=Action.NONE)
+    return said
+
+
+def _applied(look: Look) -> Verdict:
+    return _first(look, _STEPS) or _health(look)
 
 
 def _first(look: Look, steps: Sequence[_Step]) -> Verdict | None:
@@ -118,7 +133,6 @@ def _comparison_failed(look: Look) -> Verdict | None:
     told = application.conditions(look.app)
     failed = next((one for one in _BLIND if one in told), None)
     if failed is None:
-        forget(look.memory, "comparison_failed")
         return None
     message = told[failed]
     if _UNSIGNED.search(message) and look.observed and all(map(look.arrived, look.observed)):
@@ -152,7 +166,6 @@ def _not_observed(look: Look) -> Verdict | None:
         return look.say(State.PENDING, "ANCESTRY_UNKNOWN", "the repository has not told yet what this commit is")
     if all(arrived(one, look.tolerance) for one in relations):
         look.memory["reached"] = list(look.observed)
-        forget(look.memory, "lagging")
         return None
     return _elsewhere(look, relations)
 
@@ -187,9 +200,7 @@ def _other_spec(look: Look) -> Verdict | None:
 
 def _not_synced(look: Look) -> Verdict | None:
     if look.sync == "Synced":
-        forget(look.memory, "wedged", "drifted")
         return None
-    forget(look.memory, "healthy", "degraded")
     if look.sync != "OutOfSync":
         return look.say(State.PENDING, "SYNC_UNKNOWN", "", Action.NUDGE)
     if not application.automated(look.app):
@@ -230,7 +241,6 @@ def _compared_too_early(look: Look) -> Verdict | None:
     compared = seconds(look.app, "status", "reconciledAt")
     if ended is None or application.dry_run(look.app) or (compared is not None and compared > ended):
         return None
-    forget(look.memory, "healthy")
     return look.say(State.PENDING, "NOT_RECONCILED_SINCE_SYNC", "not compared since the sync ended", Action.NUDGE)
 
 
@@ -238,12 +248,8 @@ def _health(look: Look) -> Verdict:
     health = text(look.app, "status", "health", "status")
     message = text(look.app, "status", "health", "message")
     if health == "Healthy" or (health == "Suspended" and look.tolerance.accept_suspended):
-        forget(look.memory, "degraded")
         return _strictly_healthy(look) or _settled(look)
-    forget(look.memory, "healthy")
-    if health not in {"Degraded", "Missing"}:
-        forget(look.memory, "degraded")
-    elif since(look.memory, "degraded", look.now) >= look.tolerance.degraded_grace:
+    if health in {"Degraded", "Missing"} and since(look.memory, "degraded", look.now) >= look.tolerance.degraded_grace:
         return look.say(State.FAILED, health.upper(), message, named=True)
     known = health.upper() if health in _HEALTH else "UNKNOWN"
     return look.say(State.PENDING, f"HEALTH_{known}", message, named=True)
@@ -256,7 +262,6 @@ def _strictly_healthy(look: Look) -> Verdict | None:
     fine = {"", "Healthy", "Suspended"} if look.tolerance.accept_suspended else {"", "Healthy"}
     if all(text(one, "health", "status") in fine for one in items(look.app, "status", "resources")):
         return None
-    forget(look.memory, "healthy")
     return look.say(State.PENDING, "RESOURCES_NOT_HEALTHY", "healthy as a whole, but not every resource is", named=True)
 
 

@@ -98,17 +98,18 @@ def seconds(value: object, *path: str) -> float | None:
 
 
 def since(memory: Memory, name: str, now: float) -> float:
-    """For how many seconds the condition `name` has held without a break; `forget` it when it does not hold."""
+    """For how many seconds the condition `name` has held without a break: until `stop_others` stops it."""
     began = memory.get(name)
     if isinstance(began, bool) or not isinstance(began, int | float) or not began <= now:
         memory[name] = began = now
     return float(now - began)
 
 
-def forget(memory: Memory, *names: str) -> None:
-    """These conditions do not hold now."""
-    for name in names:
-        memory.pop(name, None)
+def stop_others(memory: Memory, clocks: Mapping[str, frozenset[str]], reason: str) -> None:
+    """Stop every clock that does not run under `reason`: `clocks` tells under which reasons each does."""
+    for name, reasons in clocks.items():
+        if reason not in reasons:
+            memory.pop(name, None)
 
 
 def pin(memory: Memory, value: object) -> None:
