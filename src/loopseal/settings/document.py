@@ -126,11 +126,12 @@ class _Reader:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 raise self._error(event, "a key must be a plain word", "Write `name: value`.")
-            key = event.value
+            key, mark = event.value, event.start_mark
+            line = mark.line + 1 if mark else 0
             if key in out:
                 first = self._lines[*path, key]
                 raise self._error(event, f"{key!r} stands here a second time", f"It is set in line {first} already.")
-            self._lines[*path, key] = event.start_mark.line + 1
+            self._lines[*path, key] = line
             out[key] = self._value(next(self._events), (*path, key))
         return out
 
