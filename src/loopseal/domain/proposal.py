@@ -97,10 +97,15 @@ class Application:
     """One application that a target reaches, by the name that its engine knows it under."""
 
     engine: str
+    """Name of the engine, as the settings declare it."""
     name: str
+    """Name of the application, Kustomization or HelmRelease."""
     namespace: str = ""
+    """Its namespace; default: the engine's."""
     project: str = ""
+    """Argo CD: its project; default: the engine's."""
     kind: str = ""
+    """Flux: `Kustomization` (the default) or `HelmRelease`."""
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.engine, self.namespace, self.kind, self.name) if part)

@@ -52,6 +52,7 @@ __all__ = [
     "VARIABLE", "EngineSettings", "Kubeconfig", "LedgerSettings", "PerMinute", "Reference", "RepositorySettings",
     "Settings", "SignSettings", "TargetSettings",
     "caller", "dag_allowed", "duration", "environment", "load", "near", "parse", "resolve_target",
+    "schema",
 ]  # fmt: skip
 
 VARIABLE: Final = "LOOPSEAL_CONFIG"
@@ -117,8 +118,7 @@ def parse(document: Any, *, source: str = "", lines: Lines | None = None) -> Set
     place = Place(source, lines or {})
     if not isinstance(document, dict) or not document:
         raise place.error("must be a mapping", "Declare `repositories`, `engines` and `targets` in it.")
-    empty: dict[str, Any] = {"repositories": {}, "engines": {}, "targets": {}}
-    settings: Settings = record(Settings, {**empty, **document}, place)
+    settings: Settings = record(Settings, document, place)
     return replace(settings, source=source)
 
 
@@ -144,3 +144,10 @@ def dag_allowed(target: TargetSettings, dag_id: str) -> bool:
 def _covers(pattern: str, dag_id: str) -> bool:
     """`*` stands for any text; everything else for itself."""
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), dag_id, re.DOTALL) is not None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the file, for editors."""
+    from loopseal.settings import reference  # noqa: PLC0415 - reads source code; only who asks for a schema pays
+
+    return reference.schema()

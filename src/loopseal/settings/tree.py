@@ -149,11 +149,11 @@ class LedgerSettings:
 class Settings:
     """The whole tree."""
 
-    repositories: Mapping[str, RepositorySettings]
+    repositories: Mapping[str, RepositorySettings] = field(default_factory=lambda: MappingProxyType({}))
     """By name: the Git repositories."""
-    engines: Mapping[str, EngineSettings]
+    engines: Mapping[str, EngineSettings] = field(default_factory=lambda: MappingProxyType({}))
     """By name: what applies them."""
-    targets: Mapping[str, TargetSettings]
+    targets: Mapping[str, TargetSettings] = field(default_factory=lambda: MappingProxyType({}))
     """By name: where changes may go. The names are what Dags and the command line use."""
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     """The command line's own record."""
