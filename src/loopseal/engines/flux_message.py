@@ -1,7 +1,7 @@
 """The objects that a message of Flux complains about.
 
-Lives here: the texts that fluxcd/pkg/ssa writes (`manager_wait.go`, `errors`). Does not: decide; the raw message is always
-kept beside what is found here.
+Lives here: the texts that fluxcd/pkg/ssa writes (`manager_wait.go`, `errors`). Does not: decide; the raw message is
+always kept beside what is found here.
 """
 
 from __future__ import annotations
