@@ -1,0 +1,273 @@
+"""A YAML file as tree-sitter sees it: every byte has its place.
+
+Refuses what is no YAML, or YAML that something else still has to work on: templates, tabs, SOPS. tree-sitter-yaml 0.7.2
+counts lines and columns in 16 bits and corrupts memory beyond some 250 nested blocks (its issues 48 and 49), so
+`_refuse_dangerous` looks at the text before the parser does.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final, TypeAlias
+
+import tree_sitter_yaml
+from tree_sitter import Language, Node, Parser
+
+from loopseal.errors import Code, Refused
+from loopseal.git.edits.scalars import Style, unquote
+from loopseal.git.edits.source import MAX_DEPTH, Source, encrypted
+
+MAX_LINES: Final = 32_767
+MAX_LINE: Final = 32_767
+"""Lines of one file and bytes of one line: what the grammar's scanner can count."""
+MAX_COLUMNS: Final = 100
+"""Different columns at which blocks begin: each nests twice at most, and the scanner has room for 253."""
+
+Token: TypeAlias = tuple[str, bytes]
+"""One leaf with its bytes, or the beginning (`<type`) or end (`>`) of a collection."""
+
+STYLES: Final = {
+    "plain_scalar": Style.PLAIN,
+    "double_quote_scalar": Style.DOUBLE,
+    "single_quote_scalar": Style.SINGLE,
+}
+MAPPINGS: Final = frozenset({"block_mapping", "flow_mapping", "flow_pair"})
+SEQUENCES: Final = frozenset({"block_sequence", "flow_sequence"})
+_PAIRS: Final = frozenset({"block_mapping_pair", "flow_pair"})
+_WRAPPERS: Final = frozenset({"block_node", "flow_node"})
+_TEXTS: Final = frozenset({"comment", "block_scalar", "double_quote_scalar", "single_quote_scalar"})
+_LEAVES: Final = _TEXTS | {"plain_scalar", "anchor", "alias", "tag", "yaml_directive", "tag_directive"}
+
+
+@dataclass(slots=True)
+class Tree:
+    """A parsed file. `tokens` and `comments` are all it consists of, in order: what a proof compares."""
+
+    source: Source
+    root: Node
+    tokens: list[Token] = field(default_factory=list)
+    comments: list[bytes] = field(default_factory=list)
+    texts: list[tuple[int, int]] = field(default_factory=list)
+    """Bytes that are text whatever they look like: comments, quoted and block scalars."""
+
+    @property
+    def documents(self) -> Iterator[Node | None]:
+        """The content of each document, None for an empty one."""
+        for child in self.root.named_children:
+            if child.type == "document":
+                yield next((node for node in child.named_children if node.type in _WRAPPERS), None)
+
+
+@cache
+def _language() -> Language:
+    return Language(tree_sitter_yaml.language())
+
+
+def parse(source: Source) -> Tree:
+    """The tree of a file. Raises Refused when the file is not YAML that can be trusted to be read right."""
+    _refuse_dangerous(source)
+    root = Parser(_language()).parse(source.body).root_node
+    if root.has_error:
+        raise Refused(
+            Code.EDIT_TEMPLATE if "{{" in source.text else Code.EDIT_SYNTAX,
+            "the file is not valid YAML",
+            where=source.path,
+            hint="If it is a template, edit the values that it is rendered from.",
+        )
+    tree = Tree(source, root)
+    _walk(tree)
+    _refuse_templates(tree)
+    _refuse_tabs(tree)
+    for document in tree.documents:
+        if _is_sops(unwrap(document).node):
+            raise encrypted(source.path, "SOPS")
+    return tree
+
+
+def _walk(tree: Tree) -> None:
+    """Fill the tree's lists. Iterative: a file may be nested deeper than Python's stack."""
+    body, cursor, open_ends = tree.source.body, tree.root.walk(), [""]
+    while True:
+        node = cursor.node
+        kind = node.type if node else ""
+        leaf = kind in _LEAVES
+        if node and (leaf or node.child_count == 0):
+            _take(tree, kind, node.start_byte, node.end_byte, body)
+        if not leaf and cursor.goto_first_child():
+            wrapper = kind in _WRAPPERS
+            if not wrapper:
+                tree.tokens.append(("<", kind.encode()))
+            open_ends.append("" if wrapper else kind)
+            if len(open_ends) > 3 * MAX_DEPTH:  # a level is a wrapper, a collection, and a pair or an item
+                raise _too_deep(tree.source)
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return
+            if ended := open_ends.pop():
+                tree.tokens.append((">", ended.encode()))
+
+
+def _take(tree: Tree, kind: str, start: int, end: int, body: bytes) -> None:
+    if kind in _TEXTS:
+        tree.texts.append((start, end))
+    if kind == "comment":
+        tree.comments.append(body[start:end])
+    else:
+        tree.tokens.append((kind, body[start:end]))
+
+
+_BLOCK_START: Final = re.compile(r"^([ \t]*)((?:(?:[-?:]|[&!*]\S*)[ \t]+)*)(?=\S)", re.MULTILINE)
+_GAP: Final = re.compile(r"[ \t]+")
+
+
+def _refuse_dangerous(source: Source) -> None:
+    lines = source.body.split(b"\n")
+    if len(lines) > MAX_LINES or max(map(len, lines)) > MAX_LINE:
+        raise Refused(
+            Code.EDIT_TOO_LARGE,
+            f"keys are set in YAML files of at most {MAX_LINES} lines of at most {MAX_LINE} bytes",
+            where=source.path,
+            hint="Split the file, or write it whole with PutFile.",
+        )
+    columns: set[int] = set()
+    for found in _BLOCK_START.finditer(source.text):
+        columns.add(len(found[1]))
+        columns.update(len(found[1]) + gap.end() for gap in _GAP.finditer(found[2]))
+        if len(columns) > MAX_COLUMNS:
+            raise _too_deep(source)
+
+
+def _too_deep(source: Source) -> Refused:
+    return Refused(
+        Code.EDIT_TOO_LARGE, "the file is nested too deeply", where=source.path, hint="Write it whole with PutFile."
+    )
+
+
+def _refuse_templates(tree: Tree) -> None:
+    body, at = tree.source.body, 0
+    while (at := body.find(b"{{", at)) >= 0:
+        end = _text_end(tree, at)
+        if not end:
+            raise Refused(
+                Code.EDIT_TEMPLATE,
+                f"line {_line(body, at)} holds a template: what it becomes is not known here",
+                where=tree.source.path,
+                hint="Edit the values that the template is rendered from.",
+            )
+        at = end
+
+
+_TAB: Final = re.compile(rb"^ *\t[ \t]*[^\s#]", re.MULTILINE)
+
+
+def _refuse_tabs(tree: Tree) -> None:
+    body = tree.source.body
+    for found in _TAB.finditer(body):
+        if not _text_end(tree, found.end() - 1):
+            raise Refused(
+                Code.EDIT_SYNTAX,
+                f"line {_line(body, found.start())} is indented by a tab",
+                where=tree.source.path,
+                hint="YAML indents by spaces.",
+            )
+
+
+def _text_end(tree: Tree, at: int) -> int:
+    """The end of the comment, quoted or block scalar that the byte `at` is in; 0 when it is in none."""
+    before = bisect_right(tree.texts, (at, 1 << 62)) - 1
+    return tree.texts[before][1] if before >= 0 and at < tree.texts[before][1] else 0
+
+
+def _line(body: bytes, at: int) -> int:
+    return body.count(b"\n", 0, at) + 1
+
+
+def _is_sops(root: Node | None) -> bool:
+    for pair in pairs(root):
+        if key_text(pair) == "sops":
+            return any(key_text(inner) == "mac" for inner in pairs(value_of(pair).node))
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Inner:
+    """A node without its wrapping; `node` is None where only properties, or nothing, stand."""
+
+    node: Node | None
+    anchor: bool = False
+    tag: bool = False
+
+    @property
+    def type(self) -> str:
+        """The grammar's name of the node, empty without one."""
+        return self.node.type if self.node else ""
+
+
+def unwrap(node: Node | None) -> Inner:
+    """The node itself, out of `block_node` and `flow_node`, and whether an anchor or a tag stands before it."""
+    anchor = tag = False
+    while node is not None and node.type in _WRAPPERS:
+        inside = None
+        for child in node.named_children:
+            match child.type:
+                case "anchor":
+                    anchor = True
+                case "tag":
+                    tag = True
+                case "comment":
+                    pass
+                case _:
+                    inside = child
+        node = inside
+    return Inner(node, anchor, tag)
+
+
+def pairs(mapping: Node | None) -> list[Node]:
+    """The pairs of a mapping, in order; also keys without a value in a flow mapping (`{a, b}`)."""
+    if mapping is None or mapping.type not in MAPPINGS:
+        return []
+    if mapping.type == "flow_pair":
+        return [mapping]
+    return [child for child in mapping.named_children if child.type != "comment"]
+
+
+def items(sequence: Node) -> list[Node]:
+    """The items of a sequence, in order: `block_sequence_item`, or the nodes of a flow sequence."""
+    return [child for child in sequence.named_children if child.type != "comment"]
+
+
+def key_of(pair: Node) -> Inner:
+    """The key of a pair."""
+    return unwrap(pair.child_by_field_name("key") if pair.type in _PAIRS else pair)
+
+
+def value_of(pair: Node) -> Inner:
+    """The value of a pair."""
+    return unwrap(pair.child_by_field_name("value") if pair.type in _PAIRS else None)
+
+
+def item_of(item: Node) -> Inner:
+    """The content of an item."""
+    if item.type == "block_sequence_item":
+        return unwrap(next((node for node in item.named_children if node.type != "comment"), None))
+    return unwrap(item)
+
+
+def key_text(pair: Node) -> str | None:
+    """The key's text; None where it is no scalar of one line."""
+    return scalar_text(key_of(pair).node)
+
+
+def scalar_text(node: Node | None) -> str | None:
+    """What a scalar of one line says; None for everything else. Raises Refused for an unknown escape."""
+    if node is None or node.type not in STYLES or node.text is None or b"\n" in node.text:
+        return None
+    try:
+        return unquote(node.text.decode(), STYLES[node.type])
+    except ValueError as error:
+        raise Refused(Code.EDIT_SYNTAX, f"unknown escape {error} in a quoted scalar") from error
