@@ -177,7 +177,7 @@ class LoopsealError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Errors cross process borders (Airflow's triggerer), so they must survive pickling."""
-        return (_rebuild, (type(self), self.code, self.message, self.where, self.hint))
+        return (_rebuild, (type(self), self.code, self.message, self.where, self.hint), self.__dict__)
 
 
 def _rebuild(kind: type[LoopsealError], code: Code, message: str, where: str, hint: str) -> LoopsealError:

@@ -286,9 +286,10 @@ def begin(event: Event) -> Change:
     if not isinstance(event, Proposed):
         message = f"a change begins with Proposed, not {type(event).__name__}"
         raise IllegalMove(message)
-    problems = event.proposal.problems()
+    problems = (*event.proposal.problems(), *(() if event.digest else ("a proposal needs the digest of its content",)))
     if problems:
         raise IllegalMove("; ".join(problems))
+    _check_times(event)
     return Change(event.proposal, event.digest, Phase.PROPOSED, (event,))
 
 
@@ -311,6 +312,10 @@ def advance(change: Change, event: Event) -> Change:
 
 
 def _check(change: Change, event: Event) -> None:
+    _check_times(event)
+    if isinstance(event, Committed) and not event.revision:
+        message = "a change lands as some revision"
+        raise IllegalMove(message)
     if isinstance(event, Approved | Rejected) and event.digest != change.digest:
         message = "the vote is for other content"
         raise IllegalMove(message)
@@ -319,6 +324,13 @@ def _check(change: Change, event: Event) -> None:
         raise IllegalMove(message)
     if isinstance(event, Approved | Cleared) and change.expires is not None and event.at >= change.expires:
         message = "the hold has expired"
+        raise IllegalMove(message)
+
+
+def _check_times(event: Event) -> None:
+    times = [event.at, event.expires] if isinstance(event, Held | Leased) else [event.at]
+    if any(time.utcoffset() is None for time in times):
+        message = f"{type(event).__name__} has a time without its zone"
         raise IllegalMove(message)
 
 

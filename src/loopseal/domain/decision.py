@@ -29,6 +29,11 @@ class Hold:
     policies: tuple[str, ...]
     needs: tuple[tuple[str, int], ...]
 
+    def __post_init__(self) -> None:
+        if not self.needs or any(not group or count < 1 for group, count in self.needs):
+            message = "a hold needs at least one person of at least one group"  # else nobody would be asked
+            raise ValueError(message)
+
 
 @dataclass(frozen=True, slots=True)
 class Deny:
@@ -53,12 +58,13 @@ class Approval:
 def decide(answers: Iterable[Decision], approvals: Iterable[Approval] = (), *, digest: str = "") -> Decision:
     """Fold the answers of all policies, and the approvals given so far, into one decision.
 
-    Approvals of another digest do not count; the same person counts once per group.
+    Approvals of another digest, or of none, do not count; the same person counts once per group. The order of answers
+    and approvals changes nothing.
     """
     told = tuple(answers)
     denials = [answer for answer in told if isinstance(answer, Deny)]
     if denials:
-        return Deny(_ids(denials), "; ".join(dict.fromkeys(denial.reason for denial in denials)))
+        return Deny(_ids(denials), "; ".join(sorted({denial.reason for denial in denials})))
     holds = [answer for answer in told if isinstance(answer, Hold)]
     if holds:
         open_needs = _unmet(holds, approvals, digest)
@@ -71,11 +77,13 @@ def decide(answers: Iterable[Decision], approvals: Iterable[Approval] = (), *, d
 
 
 def _ids(answers: Iterable[Decision]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(policy for answer in answers for policy in answer.policies))
+    return tuple(sorted({policy for answer in answers for policy in answer.policies}))
 
 
 def _unmet(holds: Iterable[Hold], approvals: Iterable[Approval], digest: str) -> Mapping[str, int]:
-    votes = {(vote.group, vote.actor.issuer, vote.actor.subject) for vote in approvals if vote.digest == digest}
+    votes = {
+        (vote.group, vote.actor.issuer, vote.actor.subject) for vote in approvals if digest and vote.digest == digest
+    }
     needed: dict[str, int] = {}
     for hold in holds:
         for group, count in hold.needs:

@@ -128,21 +128,24 @@ class Target:
 
 def is_plain(path: str) -> bool:
     """Whether `path` is relative, normalised and outside `.git`: what may stand in a Git tree without surprise."""
-    parts = path.split("/")
     return (
-        "\0" not in path
+        path.isprintable()  # no control or zero-width characters, no lone surrogates
         and "\\" not in path
-        and not any(part in {"", ".", ".."} or part.lower() == ".git" for part in parts)
-        and path.isprintable()
+        and not any(part in {"", ".", ".."} or _is_git(part) for part in path.split("/"))
     )
+
+
+def _is_git(name: str) -> bool:
+    """Whether some file system takes `name` for `.git`, as git-fsck(1) checks (`hasDotgit`)."""
+    return name.lower().partition(":")[0].rstrip(". ") in {".git", "git~1"}
 
 
 @lru_cache(maxsize=1024)
 def _glob(pattern: str) -> re.Pattern[str]:
     out: list[str] = []
-    for token in re.split(r"(\*\*/|\*\*|\*|\?)", pattern):
+    for token in re.split(r"((?:\*\*/)+|\*\*|\*|\?)", pattern):
         match token:
-            case "**/":
+            case many if many.startswith("**/"):
                 out.append("(?:[^/]+/)*")
             case "**":
                 out.append(".*")
