@@ -1,8 +1,8 @@
 """What Git's peers say to each other, as pure functions from values to bytes and back.
 
 Sources: gitprotocol-v2(5) for `ls-refs` and `fetch`, gitprotocol-pack(5) and gitprotocol-capabilities(5) for the older
-fetch and for `receive-pack`. No connection lives here; who carries the bytes stands in `remotes`. Every answer that is
-cut off or not as documented raises Unreachable (`git.protocol`), never an error of Python.
+fetch; pushes stand in `updates`, who carries the bytes in `remotes`. Every answer that is cut off or not as documented
+raises Unreachable (`git.protocol`), never an error of Python.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Final
 from loopseal.errors import Code, Unreachable
 from loopseal.git.objects import is_oid
 from loopseal.git.pktline import DELIMITER, END, FLUSH, Marker, Packet, Reader, decode, encode, malformed
-from loopseal.git.remote import ZERO, Fetch, Outcome, PushReport, RefUpdate
+from loopseal.git.remote import Fetch
 from loopseal.net import clean
 
 AGENT: Final = "agent=loopseal"
 MAX_REFS: Final = 1_000_000
-_WORDS: Final = 300
+WORDS: Final = 300
 """Characters of a host's words that are kept."""
 
 
@@ -72,7 +72,7 @@ def split_advertisement(data: bytes) -> tuple[Advertisement, bytes]:
         at += 4 if isinstance(packet, Marker) else len(packet) + 4
         if packet is FLUSH:
             return _advertised(packets), data[at:]
-        _no_error(packet)
+        text_of(packet)
     raise malformed("the host's greeting is cut off")
 
 
@@ -81,9 +81,9 @@ def _advertised(packets: list[Packet]) -> Advertisement:
         packets = packets[2:] if packets[1:2] == [FLUSH] else packets[1:]
     if not packets or packets[-1] is not FLUSH:
         raise malformed("the host's greeting is cut off")
-    lines = [_no_error(packet) for packet in packets[:-1]]
+    lines = [text_of(packet) for packet in packets[:-1]]
     if lines and lines[0] == "version 2":
-        return Advertisement(2, dict(_pair(text, "=") for text in lines[1:]), {})
+        return Advertisement(2, dict(pair(text, "=") for text in lines[1:]), {})
     version = 1 if lines and lines[0] == "version 1" else 0
     return _old_advertisement(version, lines[version:])
 
@@ -94,8 +94,8 @@ def _old_advertisement(version: int, lines: list[str]) -> Advertisement:
     for number, text in enumerate(lines):
         told, null, features = text.partition("\0")
         if null and not number:
-            capabilities = dict(_pair(feature, "=") for feature in features.split())
-        oid, name = _pair(told, " ")
+            capabilities = dict(pair(feature, "=") for feature in features.split())
+        oid, name = pair(told, " ")
         if oid in {"shallow", "unshallow"}:
             continue
         if not name or not oid.isalnum():
@@ -112,15 +112,15 @@ def _old_advertisement(version: int, lines: list[str]) -> Advertisement:
 
 def ask_refs(prefixes: Sequence[str]) -> bytes:
     """A request for the refs below these prefixes."""
-    asked = [f"ref-prefix {_one_line(prefix)}\n" for prefix in prefixes]
+    asked = [f"ref-prefix {one_line(prefix)}\n" for prefix in prefixes]
     return encode(["command=ls-refs\n", AGENT, "object-format=sha1", DELIMITER, *asked, FLUSH])
 
 
 def refs(answer: bytes) -> dict[str, str]:
     """Refs and where they point. Unborn ones are left out."""
     out: dict[str, str] = {}
-    for packet in _until_flush(answer):
-        oid, rest = _pair(_no_error(packet), " ")
+    for packet in until_flush(answer):
+        oid, rest = pair(text_of(packet), " ")
         name = rest.partition(" ")[0]
         if oid == "unborn":
             continue
@@ -148,11 +148,11 @@ def ask_objects(request: Fetch) -> bytes:
             "object-format=sha1",
             DELIMITER,
             *options,
-            *([f"filter {_one_line(request.filter)}"] if request.filter else []),
-            *(f"shallow {_oid(oid)}" for oid in request.shallow),
+            *([f"filter {one_line(request.filter)}"] if request.filter else []),
+            *(f"shallow {checked_oid(oid)}" for oid in request.shallow),
             *([f"deepen {request.depth:d}"] if request.depth else []),
-            *(f"want {_oid(oid)}\n" for oid in request.wants),
-            *(f"have {_oid(oid)}\n" for oid in request.haves),
+            *(f"want {checked_oid(oid)}\n" for oid in request.wants),
+            *(f"have {checked_oid(oid)}\n" for oid in request.haves),
             "done\n",
             FLUSH,
         ]
@@ -163,7 +163,7 @@ def objects(answer: bytes) -> bytes:
     """The pack in a version 2 answer; other sections are checked and passed over."""
     pack: list[bytes] = []
     section = ""
-    for packet in _until_flush(answer):
+    for packet in until_flush(answer):
         if packet is DELIMITER:
             section = ""
         elif isinstance(packet, Marker):
@@ -171,11 +171,11 @@ def objects(answer: bytes) -> bytes:
         elif section == "packfile":
             pack += _pack_band(packet)
         elif not section:
-            section = _no_error(packet)
+            section = text_of(packet)
             if section not in _SECTIONS:
                 raise malformed(f"the answer to a fetch has an unknown section {section[:40]!r}")
         else:
-            _no_error(packet)
+            text_of(packet)
     if section != "packfile":
         raise malformed("the answer to a fetch holds no pack")
     return b"".join(pack)
@@ -189,15 +189,16 @@ def ask_objects_v0(request: Fetch, offered: Mapping[str, str]) -> bytes:
     thin = bool(request.haves) and request.thin
     features = " ".join(name for name in _FEATURES if name in offered and (name != "thin-pack" or thin))
     wants = [
-        f"want {_oid(oid)}{'' if number else f' {features} {AGENT}'}\n" for number, oid in enumerate(request.wants)
+        f"want {checked_oid(oid)}{'' if number else f' {features} {AGENT}'}\n"
+        for number, oid in enumerate(request.wants)
     ]
     return encode(
         [
             *wants,
-            *(f"shallow {_oid(oid)}\n" for oid in request.shallow),
+            *(f"shallow {checked_oid(oid)}\n" for oid in request.shallow),
             *([f"deepen {request.depth:d}\n"] if request.depth else []),
             FLUSH,
-            *(f"have {_oid(oid)}\n" for oid in request.haves),
+            *(f"have {checked_oid(oid)}\n" for oid in request.haves),
             "done\n",
         ]
     )
@@ -220,7 +221,7 @@ def objects_v0(answer: bytes, request: Fetch, offered: Mapping[str, str]) -> byt
         elif packet is FLUSH and not shallows:
             shallows = True
         else:
-            text = _no_error(packet)
+            text = text_of(packet)
             acknowledged = shallows and text.startswith(("NAK", "ACK "))
             if not acknowledged and not text.startswith(("shallow ", "unshallow ")):
                 raise malformed("the answer to a fetch is not readable")
@@ -239,65 +240,8 @@ def _pack_band(packet: bytes) -> Iterator[bytes]:
         case b"\x03":
             raise peer_error(packet[1:])
         case _:
-            _no_error(packet)
+            text_of(packet)
             raise malformed("the answer has an unknown side band")
-
-
-# --- receive-pack
-
-
-def ask_updates(updates: Sequence[RefUpdate], pack: bytes) -> bytes:
-    """A push: one compare-and-swap per ref, all or none of them. Deletions alone carry no pack."""
-    features = f"report-status side-band-64k {'atomic ' if len(updates) > 1 else ''}{AGENT}"
-    lines = [
-        f"{_oid(one.old)} {_oid(one.new)} {_one_line(one.ref)}{'' if number else chr(0) + features}"
-        for number, one in enumerate(updates)
-    ]
-    only_deletes = all(one.new == ZERO for one in updates)
-    return encode([*lines, FLUSH]) + (b"" if only_deletes else pack)
-
-
-def report(answer: bytes, updates: Sequence[RefUpdate]) -> PushReport:
-    """The server's report. A ref it does not name was not updated as far as it says, so the answer is malformed."""
-    told, words = _reported(answer)
-    lines = [_no_error(packet) for packet in _until_flush(told)]
-    if not lines or not lines[0].startswith("unpack "):
-        raise malformed("the report of a push is not readable")
-    unpacked = lines[0] == "unpack ok"
-    why = clean(" ".join(filter(None, (lines[0] if not unpacked else "", words))), _WORDS)
-    out: dict[str, tuple[Outcome, str]] = {}
-    for text in lines[1:]:
-        status, rest = _pair(text, " ")
-        if status == "ok" and unpacked:
-            out[rest] = (Outcome.OK, "")
-        elif status in {"ng", "ok"}:
-            ref, reason = _pair(rest, " ")
-            out[ref] = (Outcome.REJECTED, clean(f"{reason} {why}".strip(), _WORDS))
-        elif status != "option":
-            raise malformed("the report of a push is not readable")
-    if not unpacked:
-        return PushReport({one.ref: out.get(one.ref, (Outcome.REJECTED, why)) for one in updates})
-    if missing := [one.ref for one in updates if one.ref not in out]:
-        raise malformed(f"the report of a push does not name {missing[0]!r}")
-    return PushReport({one.ref: out[one.ref] for one in updates})
-
-
-def _reported(answer: bytes) -> tuple[bytes, str]:
-    """The report inside the side band, and what the host said beside it (hooks speak on band 2)."""
-    told: list[bytes] = []
-    words: list[bytes] = []
-    for packet in _until_flush(answer):
-        if isinstance(packet, Marker):
-            raise malformed("the report of a push has a marker out of place")
-        match packet[:1]:
-            case b"\x01":
-                told.append(packet[1:])
-            case b"\x02" | b"\x03":
-                words.append(packet[1:])
-            case _:
-                _no_error(packet)
-                return answer, ""
-    return b"".join(told), b"".join(words).decode("utf-8", "replace").strip()
 
 
 # --- what they share
@@ -305,11 +249,11 @@ def _reported(answer: bytes) -> tuple[bytes, str]:
 
 def peer_error(words: bytes) -> PeerError:
     """The error for what a host said instead of answering."""
-    text = clean(words.decode("utf-8", "replace"), _WORDS)
+    text = clean(words.decode("utf-8", "replace"), WORDS)
     return PeerError(Code.GIT_PROTOCOL, f"the host answered with an error: {text}", hint="See what the host says.")
 
 
-def _until_flush(answer: bytes) -> Iterator[Packet]:
+def until_flush(answer: bytes) -> Iterator[Packet]:
     """The packets before the flush that ends an answer; without it the answer was cut off."""
     for packet in decode(answer):
         if packet is FLUSH:
@@ -319,7 +263,7 @@ def _until_flush(answer: bytes) -> Iterator[Packet]:
     raise malformed("the answer is cut off")
 
 
-def _no_error(packet: Packet) -> str:
+def text_of(packet: Packet) -> str:
     """The text of one line. Raises what an ERR packet says."""
     if isinstance(packet, Marker):
         raise malformed("the answer has a marker out of place")
@@ -328,19 +272,22 @@ def _no_error(packet: Packet) -> str:
     return packet.decode("utf-8", "replace").removesuffix("\n")
 
 
-def _pair(text: str, separator: str) -> tuple[str, str]:
+def pair(text: str, separator: str) -> tuple[str, str]:
+    """`text` before and after the first `separator`."""
     first, _, second = text.partition(separator)
     return first, second
 
 
-def _oid(text: str) -> str:
+def checked_oid(text: str) -> str:
+    """`text`, if it is an object id. Raises ValueError: nothing else may reach a request."""
     if not is_oid(text):
         message = f"not an object id: {text[:80]!r}"
         raise ValueError(message)
     return text
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """`text`, if it fits one line of a request. Raises ValueError."""
     if any(char in text for char in "\n\0\r") or not text:
         message = f"not sendable in one line: {text[:80]!r}"
         raise ValueError(message)

@@ -146,7 +146,7 @@ class GitServer:
             await _plain(send, status, fault.body, fault.headers)
             return
         with outside():
-            await self._backend(call, fault, self._variables(scope, headers, call), receive, send)
+            await self._backend(fault, self._variables(scope, headers, call), receive, send)
 
     def _refusal(self, call: Call) -> int:
         """The status of those that are not let through to git, or 0."""
@@ -164,9 +164,7 @@ class GitServer:
         basic = {"Basic " + base64.b64encode(pair.encode()).decode() for pair in pairs}
         return basic | {f"Bearer {token}" for token in self.tokens}
 
-    async def _backend(
-        self, call: Call, fault: GitFault, variables: Mapping[str, str], receive: Receive, send: Send
-    ) -> None:
+    async def _backend(self, fault: GitFault, variables: Mapping[str, str], receive: Receive, send: Send) -> None:
         async with _started(["git", "http-backend"], variables) as process:
             feeding = asyncio.create_task(_feed(process, receive))
             try:

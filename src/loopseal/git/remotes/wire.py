@@ -19,6 +19,7 @@ from loopseal.git.pack import LIMITS, Limits, read_pack
 from loopseal.git.protocol import Advertisement, PeerError, Service
 from loopseal.git.remote import AmbiguousPush, Fetch, GitObject, PushReport, RefUpdate
 from loopseal.git.remotes.channel import Channel
+from loopseal.git.updates import ask_updates, report
 from loopseal.net import clean
 
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class WireRemote:
                 where=self.url,
                 hint="Leave `change_refs` empty for this repository.",
             )
-        body = protocol.ask_updates(updates, pack)
+        body = ask_updates(updates, pack)
         try:
             answer = await self._channel.ask(Service.RECEIVE, body, 0)
         except LoopsealError as error:
@@ -108,7 +109,7 @@ class WireRemote:
             await self._learnt(Service.RECEIVE)
             answer = await self._channel.ask(Service.RECEIVE, body, 0)
         try:
-            told = protocol.report(answer, updates)
+            told = report(answer, updates)
         except Unreachable as error:
             with suppress(Unreachable):
                 await self._learnt(Service.RECEIVE)  # raises where the host certainly cannot have acted
