@@ -86,12 +86,7 @@ def compare(revision: str, wanted: Iterable[Object], live: Live, tracked: Iterab
 
 def failed(app: Object, error: str, tracked: Iterable[Object]) -> Comparison:
     """Manifests could not be had: Unknown, at the NAME of the tracked ref, the live objects' health as it is."""
-    rows = [
-        _row(item, hook=True, requiresPruning=True)
-        if hook_of(item)
-        else _row(item, status="Unknown", requiresPruning=True)
-        for item in tracked
-    ]
+    rows = [_row(item, requiresPruning=True, **_unknown(item)) for item in tracked]
     healths = [told[0] for item in tracked if not hook_of(item) and (told := health.argo(item))]
     name = app["spec"]["source"]["targetRevision"]
     return Comparison("Unknown", name, tuple(sorted(rows, key=lambda row: row["kind"])), health.worst(healths), error)
@@ -178,6 +173,10 @@ def images_of(item: Mapping[str, Any]) -> list[str]:
 def _group(item: Mapping[str, Any]) -> str:
     group, slash, _ = str(item["apiVersion"]).rpartition("/")
     return group if slash else ""
+
+
+def _unknown(item: Mapping[str, Any]) -> Object:
+    return {"hook": True} if hook_of(item) else {"status": "Unknown"}
 
 
 def _key(item: Mapping[str, Any]) -> tuple[str, str, str]:

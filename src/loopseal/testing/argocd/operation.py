@@ -74,7 +74,7 @@ class Operator:
             if ended or (0 <= limit <= retries):
                 break
             state = await self._back_off(watched, operation, state, outcome, retries + 1)
-        await self._finish(watched, operation, state, outcome, revision, retries)
+        await self._finish(watched, operation, state, outcome)
 
     async def _back_off(
         self, watched: Watched, operation: Object, state: Object, outcome: Outcome, attempt: int
@@ -104,7 +104,7 @@ class Operator:
         try:
             revision, wanted = await self._at.repo.load(watched, app, Level.RESOLVE, revision)
             if refused := await self._at.refused(app, revision):
-                raise Unloadable(refused)
+                return Outcome("Error", f"ComparisonError: {refused}", ()), revision
             return await self._sync(watched, operation, wanted, revision), revision
         except Unloadable as error:
             return Outcome("Error", f"ComparisonError: {error}", ()), revision
@@ -202,9 +202,7 @@ class Operator:
             except TimeoutError:
                 return
 
-    async def _finish(
-        self, watched: Watched, operation: Object, state: Object, outcome: Outcome, revision: str, retries: int
-    ) -> None:
+    async def _finish(self, watched: Watched, operation: Object, state: Object, outcome: Outcome) -> None:
         app = self._at.store.need("Application", *watched.key)
         if outcome.phase == "Succeeded" and not operation["sync"].get("dryRun"):
             history = list((app.get("status") or {}).get("history") or ())
@@ -213,11 +211,12 @@ class Operator:
                 "deployedAt": self._at.clock.stamp(),
                 "id": history[-1]["id"] + 1 if history else 0,
                 "initiatedBy": operation.get("initiatedBy", {}),
-                "revision": revision,
+                "revision": state["syncResult"]["revision"],
                 "source": app["spec"]["source"],
             }
             self._patch(watched, {"status": {"history": [*history, entry][-HISTORY:]}})
             await self._at.clock.sleep(self._at.pace.queue)
+        retries = state.get("retryCount", 0)
         times = f" (retried {retries} times)." if retries and outcome.phase != "Succeeded" else ""
         stamp = self._at.clock.stamp()
         state = {**state, "phase": outcome.phase, "message": outcome.message + times, "finishedAt": stamp}

@@ -7,17 +7,11 @@ from typing import Final
 
 from loopseal.testing.store import Object, Store
 
-_STYLE: Final = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1c2733}
+_STYLE: Final = """body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;color:#1c2733}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.4rem .8rem;border-bottom:1px solid #dde4ea}
 code{font-size:.9em}.good{color:#0a7d45}.bad{color:#b3261e}.wait{color:#8a5a00}p{color:#5a6875}"""
-_CLASS: Final = {
-    "Synced": "good",
-    "Healthy": "good",
-    "Succeeded": "good",
-    "Degraded": "bad",
-    "Failed": "bad",
-    "Error": "bad",
-}
+_GOOD: Final = {"Synced", "Healthy", "Succeeded"}
+_BAD: Final = {"Degraded", "Failed", "Error"}
 
 
 def render(store: Store) -> bytes:
@@ -55,4 +49,5 @@ def _row(app: Object, store: Store) -> str:
 
 
 def _coloured(text: str) -> str:
-    return f'<span class="{_CLASS.get(text, "wait")}">{escape(text)}</span>'
+    kind = "good" if text in _GOOD else "bad" if text in _BAD else "wait"
+    return f'<span class="{kind}">{escape(text)}</span>'

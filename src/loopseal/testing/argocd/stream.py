@@ -47,8 +47,7 @@ def project(value: Mapping[str, Any], fields: Iterable[str]) -> Object:
     paths = [field.split(".") for field in fields]
     out: Object = {}
     if paths and paths[0][0].startswith("-"):
-        out = _but(value, [[path[0].lstrip("-"), *path[1:]] for path in paths])
-        return out
+        return dict(_but(value, [[path[0].lstrip("-"), *path[1:]] for path in paths]))
     for path in paths:
         _take(value, path, out)
     return out
