@@ -40,6 +40,7 @@ class Fetch:
     `filter` is a partial-clone filter such as `blob:none` or `tree:0`; `depth` 0 means no limit; `shallow` are the
     commits whose parents we do not have. `haves` let the server send only what is new; then deltas may lean on
     objects that only we have, and those whose base we never had are left out of the answer (they are off our paths).
+    With `thin=False` every object comes whole or with its base: for history, where a missing commit would be a lie.
     """
 
     wants: tuple[str, ...]
@@ -47,6 +48,7 @@ class Fetch:
     depth: int = 0
     filter: str = ""
     shallow: tuple[str, ...] = ()
+    thin: bool = True
 
 
 @dataclass(frozen=True, slots=True)

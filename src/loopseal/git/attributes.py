@@ -1,0 +1,116 @@
+"""`.gitattributes`, as far as it tells that a file's bytes in Git are not those of a checkout.
+
+Source: gitattributes(5) and gitignore(5) of Git 2.39. Files under `filter` (LFS, git-crypt) or `working-tree-encoding`
+are rewritten by programs that only a checkout runs: editing their stored bytes would break them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Final
+
+_REWRITING: Final = ("filter", "working-tree-encoding")
+_MACRO: Final = "[attr]"
+_LINE_LIMIT: Final = 2048
+"""Bytes of one line: Git ignores longer ones."""
+
+
+def rewriting(path: str, files: Mapping[str, bytes]) -> str:
+    """The attribute that rewrites `path` on checkout, as `name=value`, or an empty string.
+
+    `files` are the `.gitattributes` on the way, by folder (the root is the empty string). The nearest file wins, and in
+    one file the last line.
+    """
+    state: dict[str, str] = {}
+    macros: dict[str, list[str]] = {"binary": ["-diff", "-merge", "-text"]}
+    for folder in sorted(files, key=lambda name: name.count("/") + bool(name)):
+        for pattern, words in _rules(files[folder]):
+            if pattern.startswith(_MACRO):
+                if not folder:
+                    macros[pattern.removeprefix(_MACRO).strip()] = words
+            elif _matches(pattern, path.removeprefix(f"{folder}/") if folder else path):
+                _assign(state, words, macros, depth=0)
+    return next((f"{name}={state[name]}" for name in _REWRITING if state.get(name)), "")
+
+
+def _rules(data: bytes) -> Iterator[tuple[str, list[str]]]:
+    """Pattern and attributes of each line that has both."""
+    text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    for line in (one.strip(" \t\r") for one in text.split("\n")):
+        if not line or line.startswith("#") or len(line) > _LINE_LIMIT:
+            continue
+        pattern, rest = _pattern(line)
+        if pattern and not pattern.startswith("!"):
+            yield pattern, rest.split()
+
+
+def _pattern(line: str) -> tuple[str, str]:
+    if line.startswith(_MACRO):
+        name, _, rest = line.removeprefix(_MACRO).replace("\t", " ").lstrip().partition(" ")
+        return _MACRO + name, rest
+    if line.startswith('"') and (found := re.match(r'"((?:[^"\\]|\\.)*)"', line)):
+        return _unquoted(found[1]), line[found.end() :]
+    words = line.split(None, 1)
+    return words[0], "".join(words[1:])
+
+
+def _unquoted(text: str) -> str:
+    """C-style quotes, as Git writes unusual names."""
+    names = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+    def one(found: re.Match[str]) -> str:
+        code = found[1]
+        return chr(int(code, 8)) if code.isdigit() else names.get(code, code)
+
+    return re.sub(r"\\([0-3][0-7]{2}|.)", one, text)
+
+
+def _assign(state: dict[str, str], words: list[str], macros: Mapping[str, list[str]], *, depth: int) -> None:
+    for word in words:
+        name, has_value, value = word.partition("=")
+        if name[:1] in {"-", "!"}:
+            state[name[1:]] = ""
+            continue
+        state[name] = value if has_value else "set"
+        if name in macros and not has_value and depth < len(macros):
+            _assign(state, macros[name], macros, depth=depth + 1)
+
+
+def _matches(pattern: str, path: str) -> bool:
+    if pattern.endswith("/"):
+        return False
+    if "/" not in pattern:
+        return _wildcard(pattern).fullmatch(path.rpartition("/")[2]) is not None
+    return _wildcard(pattern.removeprefix("/")).fullmatch(path) is not None
+
+
+@lru_cache(maxsize=512)
+def _wildcard(pattern: str) -> re.Pattern[str]:
+    """The regular expression for a pattern of gitignore(5)."""
+    out, at = [], 0
+    while at < len(pattern):
+        rest = pattern[at:]
+        if rest.startswith("**/") and (at == 0 or pattern[at - 1] == "/"):
+            out.append("(?:[^/]+/)*")
+            at += 3
+        elif rest == "**" and (at == 0 or pattern[at - 1] == "/"):
+            out.append(".+")
+            at += 2
+        elif found := re.match(r"\[([!^]?)(\]?[^\]/]*)\]", rest):
+            out.append(_class(found[1], found[2]))
+            at += found.end()
+        else:
+            out.append({"*": "[^/]*", "?": "[^/]"}.get(rest[0], re.escape(rest[1:2] if rest[0] == "\\" else rest[0])))
+            at += 2 if rest[0] == "\\" else 1
+    return re.compile("".join(out), re.DOTALL)
+
+
+def _class(negated: str, members: str) -> str:
+    kept = members.replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]").replace("^", r"\^")
+    try:
+        re.compile(f"[{kept}]")
+    except re.error:
+        return "(?!)"
+    return f"(?!/)[{'^' if negated else ''}{kept}]"
