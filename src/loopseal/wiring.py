@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from loopseal.domain.proposal import Application, Target
 from loopseal.errors import Code, ConfigError
 from loopseal.ports import Clock, Engine, Ledger, Repository, Secrets, Tap
-from loopseal.settings import LedgerSettings, RepositorySettings, Settings, environment, resolve_target
+from loopseal.settings import LedgerSettings, Settings, SignSettings, environment, resolve_target
 from loopseal.usecases import Route, World
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from loopseal.engines.recording import Recorder
+    from loopseal.engines.recorder import Recorder
+    from loopseal.git.signing import Signer
 
 
 class SystemClock:
@@ -72,11 +73,11 @@ def build_ledger(settings: LedgerSettings) -> Ledger:
     return cast("Ledger", made() if settings.kind == "memory" else made(settings.path))
 
 
-def open_recorder(path: Path, name: str) -> Recorder:
-    """A flight recorder that writes to `path`."""
-    from loopseal.engines.recording import Recorder
+def open_recorder(path: Path, *, system: str, scenario: str) -> Recorder:
+    """A flight recorder that writes to `path` what an engine of this kind answers."""
+    from loopseal.engines.recorder import Recorder
 
-    return Recorder(path, name, SystemClock())
+    return Recorder(path, SystemClock(), system=system, scenario=scenario)
 
 
 @asynccontextmanager
@@ -99,6 +100,43 @@ async def open_world(
         yield workshop.world(ledger)
     finally:
         await workshop.aclose()
+
+
+class SignerOnDemand:
+    """Opens the key when the first commit is signed: who only reads needs none."""
+
+    def __init__(self, settings: SignSettings, secrets: Secrets) -> None:
+        self._settings, self._secrets = settings, secrets
+        self._signer: Signer | None = None
+
+    @property
+    def name(self) -> str:
+        """How it signs, for people."""
+        if self._signer is not None:
+            return self._signer.name
+        return next(way for way in ("ssh", "openpgp", "agent", "command") if getattr(self._settings, way))
+
+    @property
+    def public(self) -> str:
+        """The public half, once it is known."""
+        return self._signer.public if self._signer is not None else ""
+
+    async def sign(self, data: bytes, *, at: int) -> str:
+        """The armoured signature."""
+        if self._signer is None:
+            from loopseal.git.signing import open_signer
+
+            chosen = self._settings
+            self._signer = await open_signer(
+                secrets=self._secrets,
+                ssh=chosen.ssh,
+                openpgp=chosen.openpgp,
+                agent=chosen.agent,
+                command=chosen.command,
+                passphrase=chosen.passphrase,
+                agent_socket=environment().get("SSH_AUTH_SOCK", ""),
+            )
+        return await self._signer.sign(data, at=at)
 
 
 class Workshop:
@@ -164,7 +202,7 @@ class Workshop:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        opened = [*self._repositories.values(), *self._engines.values()]
+        opened: list[Repository | Engine] = [*self._repositories.values(), *self._engines.values()]
         self._repositories, self._engines = {}, {}
         await asyncio.gather(*(one.aclose() for one in opened))
 
@@ -195,28 +233,11 @@ class Workshop:
         )
         return GitRepository(
             remote,
-            branch,
+            branch=branch,
             clock=self.clock,
-            signer=self._signer(chosen),
+            signer=SignerOnDemand(chosen.sign, self.secrets) if chosen.sign else None,
             author=chosen.author,
             committer=chosen.committer or chosen.author,
             change_refs=chosen.change_refs,
             budget=self._budgets.of(urlsplit(chosen.url).hostname or chosen.url, chosen.pushes_per_minute),
-        )
-
-    def _signer(self, chosen: RepositorySettings) -> Any:
-        """Opened when the first commit is signed: who only reads needs no key."""
-        if chosen.sign is None:
-            return None
-        from loopseal.git.signing import LazySigner
-
-        sign = chosen.sign
-        return LazySigner(
-            secrets=self.secrets,
-            ssh=sign.ssh,
-            openpgp=sign.openpgp,
-            agent=sign.agent,
-            command=sign.command,
-            passphrase=sign.passphrase,
-            agent_socket=environment().get("SSH_AUTH_SOCK", ""),
         )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from loopseal.domain.proposal import Application
 from loopseal.domain.revision import State, Verdict, worst
-from loopseal.ports import Source, Wait
+from loopseal.ports import Ancestry, Source, Wait
 from loopseal.usecases.world import Route, World
+
+Listen: TypeAlias = Callable[[Wait, Ancestry], Ancestry]
+"""Told of each wait, with what it asks about ancestry; answers what it shall ask instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,13 @@ async def watch(
     *,
     deadline: datetime,
     baselines: Mapping[Application, Mapping[str, Any]] | None = None,
+    listen: Listen | None = None,
 ) -> AsyncGenerator[Outlook, None]:
     """Outlooks as they change; the last one is final.
 
     Ends when every application succeeded, as soon as one failed or was superseded, or at the deadline: then the
-    outlook is `expired` and still carries each last verdict.
+    outlook is `expired` and still carries each last verdict. `listen` is told of each wait and may stand between it and
+    the repository (a flight recorder does).
     """
     repository = world.repository(route.target)
     source = Source(repository.url, repository.branch)
@@ -58,11 +63,12 @@ async def watch(
     }
     spoken: asyncio.Queue[tuple[Application, Verdict]] = asyncio.Queue()
 
-    async def listen(wait: Wait) -> None:
-        async for verdict in world.engine(wait.application).wait(wait, repository):
+    async def hear(wait: Wait) -> None:
+        ancestry = listen(wait, repository) if listen is not None else repository
+        async for verdict in world.engine(wait.application).wait(wait, ancestry):
             spoken.put_nowait((wait.application, replace(verdict, application=str(wait.application))))
 
-    listeners = [asyncio.create_task(listen(wait), name=f"wait {wait.application}") for wait in waits]
+    listeners = [asyncio.create_task(hear(wait), name=f"wait {wait.application}") for wait in waits]
     try:
         while True:
             left = (deadline - world.clock.now()).total_seconds()
