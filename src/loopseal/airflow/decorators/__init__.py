@@ -1,0 +1,1 @@
+"""TaskFlow: functions whose return value becomes a change."""

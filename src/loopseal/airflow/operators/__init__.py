@@ -1,0 +1,1 @@
+"""The operators. They translate between a task and the verbs; what a change does stands in `loopseal.usecases`."""
