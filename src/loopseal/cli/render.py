@@ -27,12 +27,15 @@ _COLOURS: Final = {
     State.PENDING: "cyan",
 }
 _STEERING: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
+_WIDE: Final = 400
+"""Columns where nobody looks at a screen: what is piped is never cut."""
 _LEVELS: Final = {Level.ERROR: "bold red", Level.WARNING: "yellow", Level.NOTE: "dim"}
 
 
 def out() -> Console:
     """Standard output, for people."""
-    return Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True)
+    return console if console.is_terminal else Console(highlight=False, soft_wrap=True, width=_WIDE)
 
 
 def err() -> Console:
