@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from loopseal.domain.revision import Relation
-from loopseal.errors import Code, Unreachable
+from loopseal.errors import Unreachable
 from loopseal.git.history import RECENT, History
 from loopseal.git.objects import is_oid
+from loopseal.git.remote import NOT_HANDED_OUT
 from loopseal.ports import Clock
 
 LIMIT: Final = 10_000
@@ -109,6 +110,6 @@ class Relations:
             try:
                 await self._history.gap(tip, base, limit=limit)
             except Unreachable as error:
-                if error.code is not Code.GIT_PROTOCOL:
+                if error.code not in NOT_HANDED_OUT:
                     return Relation.UNKNOWN
         return self._known(observed, wanted)

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from loopseal.errors import Code, Conflict, Unreachable
 from loopseal.git import message
 from loopseal.git.objects import Commit, commit_of, is_oid
-from loopseal.git.remote import Fetch, GitObject, ObjectKind, Remote
+from loopseal.git.remote import NOT_HANDED_OUT, Fetch, GitObject, ObjectKind, Remote
 
 RECENT: Final = 1_000
 """Commits looked through when it is not known where to begin."""
@@ -79,7 +79,7 @@ class History:
     async def gap(self, tip: str, base: str = "", *, limit: int = RECENT) -> Gap:
         """The commits in `tip` but not in `base`, at most about `limit` deep. Raises Unreachable."""
         haves = (base,) if is_oid(base) else ()
-        request = Fetch((tip,), haves, depth=limit, filter="tree:0" if self.cheap else "", thin=False)
+        request = Fetch((tip,), haves, depth=limit, filter="tree:0", thin=False)
         objects = await self._remote.fetch(request, {})
         commits = {obj.oid: commit_of(obj.data) for obj in objects if obj.kind is ObjectKind.COMMIT}
         self.learn(commits)
@@ -92,7 +92,7 @@ class History:
         try:
             return any(obj.oid == oid for obj in await self._remote.fetch(_alone(oid), {}))
         except Unreachable as error:
-            if error.code is Code.GIT_PROTOCOL:
+            if error.code in NOT_HANDED_OUT:
                 return False
             raise
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from loopseal.errors import Code, Unreachable
 from loopseal.git.objects import Commit, commit_of
-from loopseal.git.remote import Fetch, GitObject, ObjectKind, Remote
+from loopseal.git.remote import NOT_HANDED_OUT, Fetch, GitObject, ObjectKind, Remote
 from loopseal.git.store import Store
 from loopseal.git.tree import Tree
 from loopseal.git.view import Missing, View
@@ -185,7 +185,7 @@ class Reader:
         try:
             return list(await self._remote.fetch(request, self.store))
         except Unreachable as error:
-            if error.code is not Code.GIT_PROTOCOL or not request.filter.startswith("combine:"):
+            if error.code not in NOT_HANDED_OUT or not request.filter.startswith("combine:"):
                 raise
             self._deep = False
         if "blob:limit" in request.filter:

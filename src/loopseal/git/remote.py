@@ -11,8 +11,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from loopseal.errors import Code
+
 ZERO: Final = "0" * 40
 """The object id that means: no object."""
+
+
+NOT_HANDED_OUT: Final = frozenset({Code.GIT_OBJECT_MISSING, Code.GIT_PROTOCOL})
+"""Codes of a fetch that the host answered with an error: it does not have the object, or not in that way."""
 
 
 class ObjectKind(StrEnum):

@@ -104,7 +104,7 @@ class Reverter:
                     Code.REVERT_NOT_LAST_WRITER,
                     f"{what} was written since change {change[:26]}: {told(view.revision, view.commit)}",
                     where=one.path,
-                    hint="Putting the old value back would undo that too. Look at both, then propose the value you want.",
+                    hint="Putting the old value back would undo that too. Propose the value that you want.",
                 )
 
 

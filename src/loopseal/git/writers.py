@@ -19,7 +19,7 @@ from loopseal.git.view import View
 
 CHUNK: Final = 50
 """Commits whose trees are read together: of a folder with 2,000 entries, 3.5 MB."""
-LOOK_BACK: Final = 50
+LOOK_BACK: Final = 100
 """Commits looked through for whoever changed a key."""
 
 State: TypeAlias = Scalar | Expect
