@@ -7,6 +7,7 @@ minutes takes milliseconds and gives the same result every time. In real time th
 from __future__ import annotations
 
 import asyncio
+import re
 import selectors
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,14 @@ T = TypeVar("T")
 EPOCH: Final = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 """When virtual time begins, unless said otherwise."""
 
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PATIENCE: Final = 5.0
 """Real seconds to wait for something outside (a thread, a program) when no timer is left."""
+
+
+def seconds(text: str) -> float:
+    """A Go duration such as `1h30m`, in seconds."""
+    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd])", text))
 
 
 class Stuck(RuntimeError):

@@ -17,6 +17,7 @@ from loopseal.testing.asgi import Answer, Request, Service, as_json, encode
 from loopseal.testing.clock import LoopClock
 from loopseal.testing.faults import Faults
 from loopseal.testing.store import KINDS, Change, Kind, Object, Rejected, Store
+from loopseal.testing.transport import AppTransport
 from loopseal.testing.workloads import Workloads
 
 BOOKMARK: Final = 60.0
@@ -82,6 +83,10 @@ class Cluster:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    def transport(self) -> AppTransport:
+        """An httpx2 transport to the Kubernetes API within this process."""
+        return AppTransport(self.asgi)
 
     async def handle(self, request: Request) -> Answer:
         """One call of the API, faults included."""

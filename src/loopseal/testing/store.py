@@ -128,7 +128,7 @@ class Store:
         key = (kind.kind, metadata.get("namespace", ""), metadata["name"])
         if key in self._objects:
             raise Rejected(409, "AlreadyExists", f'{kind} "{metadata["name"]}" already exists')
-        _validate(manifest)
+        validate(manifest)
         self._serial += 1
         seed = hashlib.sha256(f"{key}{self._serial}".encode()).digest()[:16]
         metadata |= {"creationTimestamp": self._clock.stamp(), "uid": str(uuid.UUID(bytes=seed)), "generation": 1}
@@ -149,7 +149,7 @@ class Store:
         if stale:
             text = "the object has been modified; please apply your changes to the latest version and try again"
             raise Rejected(409, "Conflict", f'Operation cannot be fulfilled on {KINDS[key[0]]} "{key[2]}": {text}')
-        _validate(new)
+        validate(new)
         kept = {name: old["metadata"][name] for name in ("uid", "creationTimestamp", "generation", "resourceVersion")}
         new = {**new, "metadata": {**new["metadata"], **kept}}
         if new == old:
@@ -265,8 +265,11 @@ def _is(item: Object, kind: str, namespace: str) -> bool:
     return item["kind"] == kind and namespace in {"", item["metadata"].get("namespace", "")}
 
 
-def _validate(manifest: Mapping[str, Any]) -> None:
-    """The one rule of the real API server that the recordings break: a Deployment has no negative replicas."""
+def validate(manifest: Mapping[str, Any]) -> None:
+    """The one rule of the real API server that the recordings break: a Deployment has no negative replicas.
+
+    Raises Rejected (422).
+    """
     replicas = (manifest.get("spec") or {}).get("replicas")
     if manifest["kind"] == "Deployment" and isinstance(replicas, int) and replicas < 0:
         name = f'Deployment.apps "{manifest["metadata"]["name"]}" is invalid'

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from loopseal.testing import health
-from loopseal.testing.argocd import compare, windows
+from loopseal.testing.argocd import compare
 from loopseal.testing.argocd.repo_server import Unloadable
 from loopseal.testing.argocd.watched import Level, Watched
+from loopseal.testing.clock import seconds
 from loopseal.testing.store import Object, Rejected
 
 if TYPE_CHECKING:
@@ -85,8 +86,8 @@ class Operator:
         state = {**state, "message": message, "retryCount": attempt, "finishedAt": self._at.clock.stamp()}
         self._state(watched, state)
         plan = operation["retry"].get("backoff") or {}
-        pause = windows.seconds(plan.get("duration", "5s")) * float(plan.get("factor", 2)) ** attempt
-        longest = windows.seconds(plan.get("maxDuration", "3m"))
+        pause = seconds(plan.get("duration", "5s")) * float(plan.get("factor", 2)) ** attempt
+        longest = seconds(plan.get("maxDuration", "3m"))
         try:
             await self._until(watched, lambda: False, min(pause, longest))
         except Terminated:

@@ -1,22 +1,16 @@
 """Sync windows of an AppProject: whether one is active, and whether a sync may start. Pure.
 
-Schedules are cron with five fields of `*`, numbers, lists, ranges and steps, in UTC; durations `90s`, `30m`, `24h`.
+Schedules are cron with five fields of `*`, numbers, lists, ranges and steps, in UTC.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def seconds(text: str) -> float:
-    """A Go duration such as `1h30m`, in seconds."""
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)([smhd])", text))
+from loopseal.testing.clock import seconds
 
 
 def assigned(windows: Iterable[Mapping[str, Any]], app: Mapping[str, Any]) -> list[Mapping[str, Any]]:
