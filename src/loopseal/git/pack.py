@@ -232,15 +232,15 @@ class PackBuilder:
 
     def add_delta(self, obj: GitObject, base: GitObject, made: bytes | None = None) -> None:
         """Send `obj` as a delta against `base` (`made` by `loopseal.git.delta`, or one splice), if that is smaller."""
+        if base.oid not in self._entries:
+            self._at_server.add(base.oid)
         if obj.oid in self:
             return
         told = delta.between(base.data, obj.data) if made is None else made
         if base.kind is not obj.kind or len(told) + RAW >= len(obj.data):
             self.add(obj)
-            return
-        if base.oid not in self._entries:
-            self._at_server.add(base.oid)
-        self._entries[obj.oid] = _entry(_REF_DELTA, told, bytes.fromhex(base.oid))
+        else:
+            self._entries[obj.oid] = _entry(_REF_DELTA, told, bytes.fromhex(base.oid))
 
     def __contains__(self, oid: object) -> bool:
         return oid in self._entries or oid in self._at_server

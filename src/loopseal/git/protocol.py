@@ -188,10 +188,8 @@ def ask_objects_v0(request: Fetch, offered: Mapping[str, str]) -> bytes:
     """The same by version 0, with those capabilities that the host offered; it knows no filters here."""
     thin = bool(request.haves) and request.thin
     features = " ".join(name for name in _FEATURES if name in offered and (name != "thin-pack" or thin))
-    wants = [
-        f"want {checked_oid(oid)}{'' if number else f' {features} {AGENT}'}\n"
-        for number, oid in enumerate(request.wants)
-    ]
+    first, *others = (f"want {checked_oid(oid)}" for oid in request.wants)
+    wants = [f"{first} {features} {AGENT}\n", *(f"{other}\n" for other in others)]
     return encode(
         [
             *wants,
