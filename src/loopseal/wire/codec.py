@@ -18,7 +18,18 @@ from functools import cached_property
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
-from loopseal.wire.scalars import BARE, IN_UNION, Codec, Definitions, Enumeration, Malformed, Schema, Sentinel, refuse
+from loopseal.wire.scalars import (
+    BARE,
+    IN_UNION,
+    Codec,
+    Definitions,
+    Enumeration,
+    Malformed,
+    Member,
+    Schema,
+    Sentinel,
+    refuse,
+)
 
 _LISTS: Final = (tuple, list)
 _LEAVES: Final = [BARE[kind] for kind in (type(None), bool, int, float, str)]
@@ -37,11 +48,6 @@ class Listing:
 
     def __init__(self, item: Codec) -> None:
         self._item = item
-
-    def holds(self, value: Any) -> bool:
-        return isinstance(value, _LISTS)
-
-    reads = holds
 
     def dump(self, value: Any) -> list[Any]:
         return [*self._each(value, self._item.dump)]
@@ -66,11 +72,6 @@ class Row:
     def __init__(self, items: Sequence[Codec]) -> None:
         self._items = items
 
-    def holds(self, value: Any) -> bool:
-        return isinstance(value, _LISTS)
-
-    reads = holds
-
     def dump(self, value: Any) -> list[Any]:
         return [*self._each(value, lambda codec, item: codec.dump(item))]
 
@@ -91,11 +92,6 @@ class Row:
 
 class Anything:
     """Plain JSON data of any shape (`Any`): checked down to its leaves, otherwise left as it is."""
-
-    def holds(self, _value: Any) -> bool:
-        return True
-
-    reads = holds
 
     def dump(self, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -118,11 +114,6 @@ class Table:
 
     def __init__(self, item: Codec) -> None:
         self._item = item
-
-    def holds(self, value: Any) -> bool:
-        return isinstance(value, Mapping)
-
-    reads = holds
 
     def dump(self, value: Any) -> dict[str, Any]:
         return dict(self._each(value, self._item.dump))
@@ -226,14 +217,8 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 class Choice:
     """A union: the first member whose shape fits. Members are told apart by JSON type or by their tag."""
 
-    def __init__(self, members: Sequence[Codec], names: str) -> None:
+    def __init__(self, members: Sequence[Member], names: str) -> None:
         self._members, self._names = members, names
-
-    def holds(self, value: Any) -> bool:
-        return any(member.holds(value) for member in self._members)
-
-    def reads(self, data: Any) -> bool:
-        return any(member.reads(data) for member in self._members)
 
     def dump(self, value: Any) -> Any:
         for member in self._members:
@@ -288,7 +273,7 @@ class Codecs:
 
     def _union(self, members: Sequence[Any]) -> Codec:
         """In a union a float, bytes and the string beside bytes, and sentinels need a tag of their own."""
-        codecs: list[Codec] = []
+        codecs: list[Member] = []
         for member in members:
             key = (member, bytes in members)
             if key in IN_UNION:
@@ -296,5 +281,8 @@ class Codecs:
             elif hasattr(member, "__members__") and not issubclass(member, str):
                 codecs.append(Sentinel(member))
             else:
-                codecs.append(self.of(member))
+                codec = self.of(member)
+                if not isinstance(codec, Member):
+                    raise TypeError(f"{member} has no shape of its own in a union")
+                codecs.append(codec)
         return Choice(codecs, ", ".join(getattr(member, "__name__", str(member)) for member in members))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 MAX_INTEGER: Final = 2**53 - 1
 """The largest integer that every JSON reader keeps exactly (RFC 7493 §2.2)."""
@@ -36,15 +36,7 @@ class Malformed(ValueError):
 
 
 class Codec(Protocol):
-    """How one type stands in JSON. `holds` and `reads` tell members of a union apart by their shape alone."""
-
-    def holds(self, value: Any, /) -> bool:
-        """Whether this Python value is for me."""
-        ...
-
-    def reads(self, data: Any, /) -> bool:
-        """Whether this JSON value is for me."""
-        ...
+    """How one type stands in JSON."""
 
     def dump(self, value: Any, /) -> Any:
         """The JSON value. Raises Malformed."""
@@ -56,6 +48,19 @@ class Codec(Protocol):
 
     def schema(self, defs: Definitions, /) -> Schema:
         """JSON Schema of it; what has a name goes into `defs`."""
+        ...
+
+
+@runtime_checkable
+class Member(Codec, Protocol):
+    """A codec that may stand in a union: its values are known by their shape alone."""
+
+    def holds(self, value: Any, /) -> bool:
+        """Whether this Python value is for me."""
+        ...
+
+    def reads(self, data: Any, /) -> bool:
+        """Whether this JSON value is for me."""
         ...
 
 
@@ -235,7 +240,7 @@ _BYTES: Final = Spelled(
     key="base64",
 )
 
-BARE: Final[Mapping[Any, Codec]] = {
+BARE: Final[Mapping[Any, Member]] = {
     type(None): Atom(type(None), "null", {"type": "null"}),
     bool: Atom(bool, "true or false", {"type": "boolean"}),
     int: Atom(int, "an integer", {"type": "integer", "minimum": -MAX_INTEGER, "maximum": MAX_INTEGER}),
@@ -246,7 +251,7 @@ BARE: Final[Mapping[Any, Codec]] = {
 }
 """Types that stand alone."""
 
-IN_UNION: Final[Mapping[tuple[Any, bool], Codec]] = {
+IN_UNION: Final[Mapping[tuple[Any, bool], Member]] = {
     **dict.fromkeys(
         ((float, False), (float, True)),
         Spelled(
