@@ -20,7 +20,7 @@ class Budget:
 
     def __init__(self, clock: Clock, pushes_per_minute: float = 0.0) -> None:
         self._clock, self._rate, self._capacity = clock, 0.0, 1.0
-        self._counted, self._until = clock.monotonic(), 0.0
+        self._counted = self._until = float("-inf")
         self._turn = asyncio.Lock()
         self.limit(pushes_per_minute)
         self._tokens = self._capacity
@@ -50,7 +50,8 @@ class Budget:
 
     def _wait(self) -> float:
         now = self._clock.monotonic()
-        self._tokens = min(self._capacity, self._tokens + (now - self._counted) * self._rate)
+        if self._rate:
+            self._tokens = min(self._capacity, self._tokens + (now - self._counted) * self._rate)
         self._counted = now
         lacking = (1.0 - self._tokens) / self._rate if self._rate and self._tokens < 1.0 else 0.0
         return max(self._until - now, lacking if lacking > _INSTANT else 0.0)

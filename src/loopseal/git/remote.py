@@ -85,7 +85,7 @@ class PushReport:
         return all(outcome is Outcome.OK for outcome, _ in self.refs.values())
 
 
-class AmbiguousPush(Exception):  # noqa: N818 - not an error that leaves this room: the caller reads the ref and decides
+class AmbiguousPush(Exception):  # not an error that leaves this room: the caller reads the ref and decides
     """The connection broke after the push was sent: it may or may not have landed."""
 
 
