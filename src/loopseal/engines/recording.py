@@ -5,8 +5,8 @@
       "events": [ {"t": seconds, "channel", "body"}, … ] }            one event per line, in order of arrival
 
 Channels: `argo-rest-get` (path, status, body), `argo-sse` (one message of the stream), `k8s-watch-<kind>` (type,
-object), `git` (a push), `action` (what was done to the peer), `http` (one call), and of our own recorder `wait` (what is
-waited for) and `ancestry` (observed, wanted, relation). Unknown channels and keys are kept and ignored.
+object), `git` (a push), `action` (what was done to the peer), `http` (one call), and of our own recorder `wait` (what
+is waited for) and `ancestry` (observed, wanted, relation). Unknown channels and keys are kept and ignored.
 
 Lives here: the form, its reader and its writer. Does not: recording (`recorder`) and judging (`replay`). A file that
 broke off, because its recorder was killed, is read up to its last whole line.
