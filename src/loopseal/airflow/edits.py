@@ -48,7 +48,7 @@ def build(edits: Any) -> tuple[Edit, ...]:
     """The edits that rendered `edits` (one or a list of dictionaries or Edits) mean. Raises ConfigError."""
     from loopseal import wire
 
-    one_or_many = [edits] if isinstance(edits, Mapping | _KINDS) else edits
+    one_or_many = [edits] if isinstance(edits, (Mapping, *_KINDS)) else edits
     if not isinstance(one_or_many, Iterable) or isinstance(one_or_many, str | bytes):
         return wire.load_edits(one_or_many)  # which says what is wrong with it
     return wire.load_edits([_to_wire(plain(edit)) for edit in one_or_many])

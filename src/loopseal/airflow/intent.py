@@ -7,9 +7,8 @@ then the change id alone, which is the same on every try, finds what has landed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from loopseal import wire
@@ -101,7 +100,7 @@ class Plan:
     change: str
     generation: str
     standing: Change | None = None
-    events: Mapping[str, Any] = MappingProxyType({})
+    events: Mapping[str, Any] = field(default_factory=dict)
     deadline: datetime | None = None
     previous: tuple[str, ...] = ()
 

@@ -6,8 +6,8 @@ The same value comes out of a worker (`deferrable=False`) and out of a trigger, 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from loopseal import wire
@@ -84,6 +84,14 @@ class Outcome:
             tuple((name, url) for name, url in data["links"]),
         )
 
+    def since(self, known: Mapping[str, Any]) -> Outcome:
+        """The same outcome without the events that its reader knows already."""
+        return replace(self, events=_combined(self.events, known, _without))
+
+    def after(self, known: Mapping[str, Any]) -> Outcome:
+        """The whole outcome again: what `since` left out, put back in front."""
+        return replace(self, events=_combined(self.events, known, _behind))
+
     def of(self, change: str) -> Change | None:
         """A change as its events tell it."""
         document = self.events.get(change)
@@ -93,6 +101,23 @@ class Outcome:
     def reverting(self) -> Change | None:
         """The change that took the first one back, where there is one."""
         return next((self.of(change) for change in self.events if change != self.change), None)
+
+
+def _combined(
+    events: Mapping[str, Any], known: Mapping[str, Any], combine: Callable[[list[Any], list[Any]], list[Any]]
+) -> dict[str, Any]:
+    return {
+        change: {**document, "events": combine(document["events"], known.get(change, {}).get("events", []))}
+        for change, document in events.items()
+    }
+
+
+def _without(events: list[Any], known: list[Any]) -> list[Any]:
+    return events[len(known) :]
+
+
+def _behind(events: list[Any], known: list[Any]) -> list[Any]:
+    return [*known, *events]
 
 
 def references(outcome: Outcome) -> dict[str, Any]:

@@ -7,9 +7,11 @@ pushes and their waits share one watch per engine. The last one to leave closes 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -28,6 +30,17 @@ class _Shared:
 _open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]] = WeakKeyDictionary()
 
 
+def _import(settings: Settings) -> None:
+    """What the workshop will need, so that the event loop of a triggerer does not stand still for it."""
+    import_module("loopseal.git.repository")
+    for engine in settings.engines.values():
+        with suppress(ImportError):  # told in full where the engine is made
+            import_module(engine.kind if "." in engine.kind else f"loopseal.engines.{engine.kind}")
+    http = logging.getLogger("httpx2")
+    if http.level == logging.NOTSET:
+        http.setLevel(logging.WARNING)  # as Airflow does for httpx: a line per request buries a task's own
+
+
 @asynccontextmanager
 async def opened(settings: Settings, secrets: Secrets | None = None) -> AsyncIterator[Workshop]:
     """The workshop of this loop for these settings; open a world with a ledger of your own on it.
@@ -38,6 +51,8 @@ async def opened(settings: Settings, secrets: Secrets | None = None) -> AsyncIte
     from loopseal.wiring import SystemClock, Workshop
 
     here = _open.setdefault(asyncio.get_running_loop(), {})
+    if settings.sha256 not in here:
+        await asyncio.to_thread(_import, settings)
     shared = here.get(settings.sha256)
     if shared is None:
         shared = _Shared(Workshop(settings, secrets or MaskedSecrets(), SystemClock()))

@@ -103,12 +103,12 @@ class ChangeOperator(BaseOperator):
         context["ti"].xcom_push("change", order.change)
         return self._defer(order, ledger)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
-        """The trigger is done: keep what it brings, then say how it went."""
+    def execute_complete(self, context: Context, event: Mapping[str, Any], asked: Mapping[str, Any]) -> Any:
+        """The trigger is done: keep what it brings, then say how it went. `asked` are the events from before."""
         from loopseal.airflow import intent
         from loopseal.airflow.outcome import Outcome
 
-        outcome = Outcome.load(event)
+        outcome = Outcome.load(event).after(asked)
         store = compat.state_store(context)
         before = intent.recall(store)
         if before is not None and before.change == outcome.change:
@@ -169,8 +169,9 @@ class ChangeOperator(BaseOperator):
     def _defer(self, order: Order, ledger: TaskLedger) -> NoReturn:
         from loopseal.airflow.triggers.change import ChangeTrigger
 
-        trigger = ChangeTrigger(order.dump(), ledger.dump(), compat.earliest_event().isoformat())
-        self.defer(trigger=trigger, method_name="execute_complete")
+        asked = ledger.dump()
+        trigger = ChangeTrigger(order.dump(), asked, compat.earliest_event().isoformat())
+        self.defer(trigger=trigger, method_name="execute_complete", kwargs={"asked": asked})
 
     def _tell(self, context: Context, outcome: Outcome) -> Any:
         from loopseal.airflow.telling import tell

@@ -66,7 +66,7 @@ class ApplicationHealthSensor(BaseSensorOperator):
 
     def execute_complete(
         self,
-        context: Context,
+        context: Context,  # noqa: ARG002 - Airflow's own signature
         event: Mapping[str, Any],
     ) -> dict[str, Any]:
         """The trigger is done."""

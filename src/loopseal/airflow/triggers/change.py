@@ -12,6 +12,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from loopseal.airflow import compat
 
 
+class Told(TriggerEvent):
+    """An event that does not print what it carries: Airflow logs every event, and these carry edits."""
+
+    def __repr__(self) -> str:
+        return f"Told<{self.payload.get('change', '')}>"
+
+
 class ChangeTrigger(BaseTrigger):
     """Commits, waits and, where it is ordered, reverts; one event with the outcome ends it, and nothing else does.
 
@@ -37,14 +44,14 @@ class ChangeTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """One event: the outcome, as JSON data. Never raises: a trigger that raises loses all that it knew."""
+        """One event: what is new, as `Outcome`'s JSON data. Never raises: a trigger that raises loses all that it knew."""
         try:
             payload = await self._carry_out()
         except Exception as error:
             self.log.exception("the change could not be driven")
             payload = self._broken(error)
         self._over = True
-        yield TriggerEvent(payload)  # type: ignore[no-untyped-call]  # Airflow's own has no annotations
+        yield Told(payload)  # type: ignore[no-untyped-call]  # Airflow's own has no annotations
 
     async def _carry_out(self) -> dict[str, Any]:
         from loopseal.airflow import config, worlds
@@ -58,12 +65,12 @@ class ChangeTrigger(BaseTrigger):
             early = (datetime.fromisoformat(self.not_before) - world.clock.now()).total_seconds()
             if early > 0:
                 await world.clock.sleep(early)
-            return outcome.dump()
+            return outcome.since(self.events).dump()
 
     def _broken(self, error: Exception) -> dict[str, Any]:
         from loopseal.airflow.outcome import Failure, Outcome
 
-        return Outcome(self.order["change"], self.events, Failure.broken(error)).dump()
+        return Outcome(self.order["change"], self.events, Failure.broken(error)).since(self.events).dump()
 
     async def on_kill(self) -> None:
         """Somebody marked or cleared the deferred task (Airflow >= 3.3 calls this)."""
