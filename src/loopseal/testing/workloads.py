@@ -4,8 +4,8 @@
 |---|---|---|
 | `broken` | never available; after `progressDeadlineSeconds` its rollout has failed | never ends |
 | `slow` | available after 8 s | done after 8 s |
-| `fail` | as `broken` | fails after 1 s |
-| any other | available after 0.2 s | done after 1 s |
+| `fail` | as `broken` | fails after 2 s |
+| any other | available after 0.2 s | done after 2 s |
 
 Old replicas stay until the new ones are available, and a Deployment that cannot pull gets a Pod and an Event that say
 so. Without an image (`replicas: 0`, no containers) all is well at once.
@@ -37,7 +37,7 @@ def rollout_takes(item: Object) -> float:
 
 def job_takes(item: Object) -> float:
     """Seconds until the Job's pod has ended."""
-    return {"broken": NEVER, "slow": 8.0}.get(tag(item), 1.0)
+    return {"broken": NEVER, "slow": 8.0}.get(tag(item), 2.0)
 
 
 class Workloads:

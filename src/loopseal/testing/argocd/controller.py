@@ -73,6 +73,7 @@ class Controller:
             watched.changed.set()
             if item["spec"].get("source") != watched.source:
                 watched.source = item["spec"].get("source")
+                watched.loaded.clear()
                 watched.ask(Level.RESOLVE)
             if "deletionTimestamp" in item["metadata"] or compare.REFRESH in _annotations(item):
                 watched.asked.set()
@@ -82,7 +83,7 @@ class Controller:
         for (_, name), watched in self._watched.items():
             if owner and name == owner:
                 watched.changed.set()
-                watched.ask(Level.TREE)
+                asyncio.get_running_loop().call_later(self.pace.tree, watched.ask, Level.TREE)
 
     # -- refreshing -------------------------------------------------------------------------------------------------
 

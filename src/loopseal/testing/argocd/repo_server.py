@@ -36,6 +36,8 @@ class RepoServer:
         source = app["spec"]["source"]
         try:
             sha = revision if SHA.fullmatch(revision) else await self._resolve(source, level)
+            if sha in watched.loaded and not self._faults.fetch_error:
+                return sha, watched.loaded[sha]
             await self._clock.sleep(self._pace.fetch + self._faults.fetch_delay)
             if self._faults.fetch_error:
                 raise Unloadable(_generation(self._faults.fetch_error))
@@ -71,6 +73,7 @@ class RepoServer:
             return cached[0]
         if self._faults.fetch_error:
             raise Unloadable(_generation(self._faults.fetch_error))
+        await self._clock.sleep(self._pace.refs)
         sha = await self._git.resolve(*key)
         self.refs[key] = (sha, self._clock.monotonic())
         return sha

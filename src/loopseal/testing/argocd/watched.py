@@ -31,9 +31,13 @@ class Pace:
     """`repo-error-grace-period-seconds`: how long such comparisons hide that the repository cannot be read."""
     queue: float = 0.015
     """From an event to the worker, and between two writes."""
+    tree: float = 0.05
+    """From a change of something live to the worker."""
+    refs: float = 0.03
+    """Listing refs."""
     fetch: float = 0.15
-    """Listing refs and making manifests."""
-    apply: float = 0.25
+    """Fetching a commit and making its manifests, the first time."""
+    apply: float = 0.2
     """Applying a handful of objects."""
 
 

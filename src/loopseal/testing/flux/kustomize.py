@@ -49,7 +49,10 @@ class KustomizeController:
 
     def __init__(self, store: Store, git: GitView, clock: LoopClock, faults: Faults, requeue: float) -> None:
         self._store, self._git, self._clock, self._faults, self._requeue = store, git, clock, faults, requeue
-        self._artifacts: dict[tuple[str, str], str] = {}
+        self._artifacts: dict[tuple[str, str], tuple[str, str]] = {}
+        """Source -> revision of its artifact, and the URL it was made from: the spec may name another by now."""
+        for source in store.list("GitRepository"):
+            self._note(source)
         self._queue = Queue("Kustomization", store, clock, faults, self._reconcile)
         self._unlisten = store.listen(self._on_source)
 
@@ -61,16 +64,21 @@ class KustomizeController:
     def _on_source(self, change: Change) -> None:
         """A new artifact wakes every Kustomization of that source, whatever path changed."""
         source = change.object
-        if source["kind"] != "GitRepository":
+        if source["kind"] != "GitRepository" or not self._note(source):
             return
         key = (source["metadata"]["namespace"], source["metadata"]["name"])
-        revision = ((source.get("status") or {}).get("artifact") or {}).get("revision", "")
-        if revision == self._artifacts.get(key, ""):
-            return
-        self._artifacts[key] = revision
         for item in self._store.list("Kustomization"):
             if _source_key(item) == key:
                 self._queue.ask(item["metadata"]["namespace"], item["metadata"]["name"], "source")
+
+    def _note(self, source: Object) -> bool:
+        """Remember the artifact; whether it is a new one."""
+        key = (source["metadata"]["namespace"], source["metadata"]["name"])
+        revision = ((source.get("status") or {}).get("artifact") or {}).get("revision", "")
+        if revision == self._artifacts.get(key, ("",))[0]:
+            return False
+        self._artifacts[key] = (revision, source["spec"]["url"])
+        return True
 
     async def _reconcile(self, item: Object, why: str) -> float | None:
         del why  # every pass is the same
@@ -154,11 +162,11 @@ class KustomizeController:
         at.writer.write({}, history=_history(at, entries, self._clock.stamp()))
 
     async def _fetch(self, at: _Pass) -> Mapping[str, str]:
-        source = self._store.need("GitRepository", *_source_key(at.item))
+        _, url = self._artifacts[_source_key(at.item)]
         await self._clock.sleep(0.012)
         path = at.item["spec"].get("path", "./")
         try:
-            files = await self._git.files(source["spec"]["url"], at.revision.rpartition(":")[2], path)
+            files = await self._git.files(url, at.revision.rpartition(":")[2], path)
         except GitFailure as error:
             raise _Failed("ArtifactFailed", f"failed to download archive: {error}") from error
         if files is None:

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from loopseal.testing import health
 from loopseal.testing.clock import LoopClock, seconds
 from loopseal.testing.faults import Faults
 from loopseal.testing.flux.status import Said, Writer
@@ -39,7 +40,7 @@ class SourceController:
             writer.write({}, observedGeneration=generation, **handled)
             return None
         first = not (item.get("status") or {}).get("artifact")
-        if why != "interval":
+        if why != "interval" or health.condition(item, "Reconciling"):
             await self._announce(writer, item, first=first)
         interval = seconds(spec["interval"])
         try:
@@ -50,8 +51,10 @@ class SourceController:
             writer.write(failed)
             await self._clock.sleep(0.006)
             writer.write({}, **handled)
+            if error.kind == "SourceVerified":
+                return interval  # as recorded: the same commit is not asked about again
             tries = self._failures[item["metadata"]["uid"]] = self._failures.get(item["metadata"]["uid"], 0) + 1
-            return min(0.75 * 2.0**tries, interval)
+            return min(0.75 * 2.0 ** (tries - 1), interval)
         self._failures.pop(item["metadata"]["uid"], None)
         await self._store_artifact(writer, item, revision, verified)
         writer.write({}, observedGeneration=generation, artifact=self._artifact(item, revision), **handled)
