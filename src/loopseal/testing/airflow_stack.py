@@ -145,6 +145,11 @@ class AirflowStack:
         _signal_group(process.pid, signal.SIGKILL)
         process.wait()
 
+    def pids(self, component: str) -> list[int]:
+        """Every process of one component's session, from /proc (Linux): itself and all that it forked."""
+        leader = self._running[component].pid
+        return [int(one.name) for one in Path("/proc").iterdir() if one.name.isdigit() and _session(one) == leader]
+
     def log_of(self, component: str) -> Path:
         """Where a process writes."""
         return self.home / f"{component}.log"
@@ -232,3 +237,11 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
     except ProcessLookupError:
         return
+
+
+def _session(process: Path) -> int:
+    """The session of a process; 0 when it has ended meanwhile (proc(5), field 6 of `stat`)."""
+    try:
+        return int((process / "stat").read_text("ascii", "replace").rpartition(")")[2].split()[3])
+    except OSError:
+        return 0
