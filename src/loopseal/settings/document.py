@@ -103,10 +103,7 @@ class _Reader:
 
     def _value(self, event: Any, path: Path) -> Any:
         self._lines.setdefault(path, event.start_mark.line + 1)
-        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            raise self._error(event, "anchors and aliases are not read here", "Write the value out.")
-        if event.tag not in {None, "!"}:
-            raise self._error(event, "tags are not read here", "Write the plain value.")
+        self._check(event)
         if len(path) > MAX_DEPTH:
             raise self._error(event, f"more than {MAX_DEPTH} levels", "Settings are flat; is this the right file?")
         if isinstance(event, yaml.ScalarEvent):
@@ -114,6 +111,12 @@ class _Reader:
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(path)
         return self._mapping(path)
+
+    def _check(self, event: Any) -> None:
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            raise self._error(event, "anchors and aliases are not read here", "Write the value out.")
+        if event.tag not in {None, "!"}:
+            raise self._error(event, "tags are not read here", "Write the plain value.")
 
     def _sequence(self, path: Path) -> list[Any]:
         out: list[Any] = []
@@ -124,6 +127,7 @@ class _Reader:
     def _mapping(self, path: Path) -> dict[str, Any]:
         out: dict[str, Any] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            self._check(event)
             if not isinstance(event, yaml.ScalarEvent):
                 raise self._error(event, "a key must be a plain word", "Write `name: value`.")
             key, mark = event.value, event.start_mark

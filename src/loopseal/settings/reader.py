@@ -75,13 +75,9 @@ def record(kind: Any, data: Any, place: Place) -> Any:
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise place.at(name).error("is missing", f"Add `{name}: …`.")
     made = kind(**values)
-    for problem in RULES.get(kind, _no_rule)(made):
+    for problem in RULES[kind](made):
         raise place.at(*problem.path).error(problem.message, problem.hint, code=problem.code)
     return made
-
-
-def _no_rule(_made: Any) -> Iterable[Any]:
-    return ()
 
 
 def _unknown(name: str, fields: Iterable[str]) -> str:

@@ -67,20 +67,18 @@ def repository(one: RepositorySettings) -> Iterator[Problem]:
 def _repository_url(one: RepositorySettings) -> Iterator[Problem]:
     if _SCP.fullmatch(one.url):
         return
-    url, problem = _split(one.url)
+    url = _split(one.url)
     if url is None:
-        yield Problem(("url",), *problem)
-        return
-    if url.scheme not in {"https", "http", "ssh", "file"}:
-        yield Problem(
-            ("url",), "must be https://, ssh://, git@host:path or file://", "Give the address `git clone` takes."
-        )
+        yield Problem(("url",), "is no address", "Give the one that `git clone` takes; check brackets and port.")
+    elif url.scheme not in {"https", "http", "ssh", "file"}:
+        yield Problem(("url",), "must be https://, ssh://, git@host:path or file://", "As `git clone` takes it.")
     elif url.scheme == "file" and (url.netloc or not url.path.startswith("/")):
         yield Problem(("url",), "must name a local folder", "For instance file:///srv/git/platform.git.")
     elif url.scheme != "file" and not url.hostname:
-        yield Problem(("url",), "names no host", "Give the address `git clone` takes.")
-    yield from _credentials(url, allow_user=url.scheme == "ssh")
-    yield from _plain_http("url", url, one.unsafe_http)
+        yield Problem(("url",), "names no host", "Give the address that `git clone` takes.")
+    else:
+        yield from _credentials("url", url, allow_user=url.scheme == "ssh")
+        yield from _plain_http("url", url, unsafe_http=one.unsafe_http)
 
 
 def engine(one: EngineSettings) -> Iterator[Problem]:
@@ -95,22 +93,18 @@ def engine(one: EngineSettings) -> Iterator[Problem]:
         )
     for name, text, unsafe in (("url", one.url, one.unsafe_http), ("public_url", one.public_url, True)):
         if text:
-            yield from _web_url(name, text, unsafe)
+            yield from _web_url(name, text, unsafe_http=unsafe)
     yield from _absolute(ca=one.ca)
     yield from _positive(timeout=one.timeout, poll=one.poll)
 
 
-def _web_url(name: str, text: str, unsafe_http: bool) -> Iterator[Problem]:  # noqa: FBT001 - the setting itself
-    url, problem = _split(text)
-    if url is None:
-        yield Problem((name,), *problem)
-        return
-    if url.scheme not in {"https", "http"} or not url.hostname:
+def _web_url(name: str, text: str, *, unsafe_http: bool) -> Iterator[Problem]:
+    url = _split(text)
+    if url is None or url.scheme not in {"https", "http"} or not url.hostname:
         yield Problem((name,), "must be an https:// address", "For instance https://argocd.example.com.")
-    yield from (
-        Problem((name,), found.message, found.hint, found.code) for found in _credentials(url, allow_user=False)
-    )
-    yield from _plain_http(name, url, unsafe_http)
+    else:
+        yield from _credentials(name, url, allow_user=False)
+        yield from _plain_http(name, url, unsafe_http=unsafe_http)
 
 
 def sign(one: SignSettings) -> Iterator[Problem]:
@@ -176,26 +170,25 @@ def ledger(one: LedgerSettings) -> Iterator[Problem]:
     yield from _absolute(path=one.path)
 
 
-def _split(text: str) -> tuple[SplitResult | None, tuple[str, str]]:
+def _split(text: str) -> SplitResult | None:
+    """The parts of an address; None when it is none."""
     try:
         url = urlsplit(text)
-        _ = url.port, url.hostname
+        _ = url.port  # which checks it
     except ValueError:
-        return None, ("is no address", "Check brackets and port.")
-    if re.search(r"\s", text) or not url.scheme:
-        return None, ("is no address", "Begin with https://.")
-    return url, ("", "")
+        return None
+    return url if url.scheme and not re.search(r"\s", text) else None
 
 
-def _credentials(url: SplitResult, *, allow_user: bool) -> Iterator[Problem]:
+def _credentials(name: str, url: SplitResult, *, allow_user: bool) -> Iterator[Problem]:
     """URLs end up in logs and argument lists, so nothing secret may stand in one."""
     if url.password is not None or (url.username is not None and not allow_user):
-        yield Problem(("url",), "has credentials in it", "Move them to `credential: env:NAME`.", Code.CONFIG_SECRET)
+        yield Problem((name,), "has credentials in it", "Move them to `credential: env:NAME`.", Code.CONFIG_SECRET)
     if url.query or url.fragment:
-        yield Problem(("url",), "must end with its path, without `?` or `#`", "Tokens belong to `credential`.")
+        yield Problem((name,), "must end with its path, without `?` or `#`", "Tokens belong to `credential`.")
 
 
-def _plain_http(name: str, url: SplitResult, unsafe_http: bool) -> Iterator[Problem]:  # noqa: FBT001 - the setting itself
+def _plain_http(name: str, url: SplitResult, *, unsafe_http: bool) -> Iterator[Problem]:
     if url.scheme == "http" and not unsafe_http and not _loopback(url.hostname or ""):
         yield Problem(
             (name,), "is plain http:// to another host", "Use https://, or set `unsafe_http: true` knowingly."
