@@ -80,6 +80,13 @@ class Peers:
         """Every commit on the branch that carries this change id."""
         return self.run_git("log", "--format=%H", f"--grep=^Loopseal-Change: {change}$", "main").split()
 
+    def contains(self, later: str, earlier: str) -> bool:
+        """Whether `later` is `earlier` or a descendant."""
+        done = subprocess.run(
+            ["git", "-C", str(self.root / "apps.git"), "merge-base", "--is-ancestor", earlier, later], check=False
+        )
+        return done.returncode == 0
+
     def changes(self) -> list[str]:
         """Change ids on the branch, newest first."""
         told = self.run_git("log", "--format=%(trailers:key=Loopseal-Change,valueonly)", "main")
@@ -111,8 +118,8 @@ def peers(root: Path) -> Iterator[Peers]:
                 ArgoCD(Repositories(root), cluster=Cluster(LoopClock.real()), people=(account,))
             )
             for name in APPLICATIONS:
-                automated = {"automated": {"prune": True}} if name != "manual" else {}
-                argocd.create(name, url=f"{git_url}/apps.git", path=f"apps/{name}", branch="main", **automated)
+                automated = {"prune": True} if name != "manual" else None
+                argocd.create(name, url=f"{git_url}/apps.git", path=f"apps/{name}", branch="main", automated=automated)
             url = await stack.enter_async_context(serving(argocd.asgi))
             stack.callback(argocd.faults.cut_streams)
             ready.set_result((argocd, url))

@@ -6,7 +6,7 @@ Each function says which version brought what it bridges. Nothing else in this r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -87,11 +87,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def earliest_event() -> datetime:
-    """When a trigger may fire at the earliest.
+def hold() -> float:
+    """Seconds that a trigger waits before it fires, counted from its start.
 
-    The executor notices the end of the deferring process up to `[workers] min_heartbeat_interval` late. When the task
-    has been resumed by then, its news ("finished with success") fails the running task (seen in 3.3.2).
+    The executor notices the end of the deferring process up to `[workers] min_heartbeat_interval` late, and the
+    scheduler hears of it a little later. When the task has been resumed by then, that news ("finished with success")
+    makes Airflow fail the task that it has just resumed (seen in 3.3.2).
     """
-    seconds = configuration().getfloat("workers", "min_heartbeat_interval", fallback=5.0)
-    return now() + timedelta(seconds=seconds + 1.0)
+    return float(configuration().getfloat("workers", "min_heartbeat_interval", fallback=5.0)) + 5.0

@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from loopseal.domain.proposal import ABSENT, ANYTHING, DeleteFile, Edit, PutFile, RemoveKey, SetImage, SetValue
 
@@ -39,6 +39,8 @@ def _plain(edit: Edit) -> dict[str, Any]:
         value = getattr(edit, field.name)
         if value is ABSENT:
             out[field.name] = {"type": "absent"}
+        elif field.name == "content" and isinstance(value, str):
+            out[field.name] = Typed(value, "text")
         elif value is not ANYTHING and (field.default is dataclasses.MISSING or value is not field.default):
             out[field.name] = value
     return out
@@ -65,6 +67,8 @@ def _field(name: str, value: Any) -> Any:
         return {"type": "float", "text": repr(value)}
     if name == "content" and isinstance(value, str):
         return {"text": value}
+    if name == "content" and isinstance(value, Typed):  # of an edit that was not rendered, but returned by a function
+        return {"text": value.template}
     if name == "content" and isinstance(value, bytes):
         return {"base64": base64.b64encode(value).decode()}
     return value
@@ -72,19 +76,27 @@ def _field(name: str, value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Typed:
-    """A template whose text is read as a number or a truth value once it is rendered."""
+    """A template and what its text means once it is rendered: a `number`, a `boolean`, or the `text` of a file."""
 
     template: str
-    kind: str
+    kind: Literal["number", "boolean", "text"]
 
-    def resolve(self, context: Context) -> int | float | bool:
+    def resolve(self, context: Context) -> int | float | bool | str:
         """Airflow calls this instead of rendering. Raises ValueError for a text that is no such value."""
-        task = context["task"]
-        text = str(task.render_template(self.template, context)).strip()
-        return _boolean(text) if self.kind == "boolean" else _number(text)
+        task: Any = context["task"]
+        environment = task.get_template_env()
+        text = str(task.render_template(self.template, context, environment))
+        match self.kind:
+            case "number":
+                return _number(text.strip())
+            case "boolean":
+                return _boolean(text.strip())
+            case "text":  # Jinja takes the last newline away, and a file should keep it
+                taken = self.template.endswith("\n") and not environment.keep_trailing_newline
+                return text + "\n" if taken else text
 
     def __str__(self) -> str:
-        return f"{self.kind}({self.template!r})"
+        return self.template if self.kind == "text" else f"{self.kind}({self.template!r})"
 
 
 def number(template: str) -> Any:

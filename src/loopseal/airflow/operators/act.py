@@ -68,7 +68,7 @@ class _ActOperator(BaseOperator):
         except LoopsealError as error:
             raise raised(error) from error
         if isinstance(done, Wish):
-            trigger = HealthTrigger(done.dump(), compat.earliest_event().isoformat())
+            trigger = HealthTrigger(done.dump(), compat.hold())
             self.defer(trigger=trigger, method_name="execute_complete")
         return self._tell(done)
 

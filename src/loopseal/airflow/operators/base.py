@@ -136,10 +136,20 @@ class ChangeOperator(BaseOperator):
             change = await self.propose(world, plan.change, plan.standing, context)
             if change.closed:
                 return Outcome(change.id, ledger.dump(), links=links(world, ledger, change.id))
-            if self.deferrable:
+            if self.deferrable and not self._brief(change, context):
                 self.kept_links = dict(links(world, ledger, change.id))
                 return None
             return await carry_out(world, ledger, order, self.log)
+
+    def _brief(self, change: Change, context: Context) -> bool:
+        """Whether deferring would take longer than the work: one commit, and nothing to wait for.
+
+        One of many mapped instances defers all the same: in the triggerer they share pushes.
+        """
+        from loopseal.airflow.identity import is_mapped
+
+        waits = self.wait and bool(change.proposal.target.applications)
+        return not waits and not is_mapped(context["ti"])
 
     def _begin(self, plan: Plan, workshop: Workshop, context: Context) -> tuple[Order, TaskLedger, World]:
         """The order, and a ledger that keeps the intent with every event before anything acts on it."""
@@ -170,7 +180,7 @@ class ChangeOperator(BaseOperator):
         from loopseal.airflow.triggers.change import ChangeTrigger
 
         asked = ledger.dump()
-        trigger = ChangeTrigger(order.dump(), asked, compat.earliest_event().isoformat())
+        trigger = ChangeTrigger(order.dump(), asked, compat.hold())
         self.defer(trigger=trigger, method_name="execute_complete", kwargs={"asked": asked})
 
     def _tell(self, context: Context, outcome: Outcome) -> Any:

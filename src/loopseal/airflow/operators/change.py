@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from loopseal.domain.change import Change
+    from loopseal.ports import Finding
     from loopseal.usecases import World
 
 
@@ -68,8 +69,10 @@ class GitOpsChangeOperator(ChangeOperator):
                 proposal = replace(proposal, base=landed.parent) if landed is not None else proposal
         return await usecases.propose(world, proposal, dag=context["ti"].dag_id, report=self.report)
 
-    def report(self, finding: Any) -> None:
-        """Log what preflight found."""
-        self.log.warning(
-            "preflight: %s: %s%s", finding.where, finding.message, f" ({finding.hint})" if finding.hint else ""
-        )
+    def report(self, finding: Finding) -> None:
+        """Log what preflight found; what makes the change impossible is told again when the task fails."""
+        from loopseal.ports import Level
+
+        words = ": ".join(word for word in (finding.where, finding.message) if word)
+        tell = self.log.info if finding.level is Level.NOTE else self.log.warning
+        tell("preflight: %s%s", words, f" ({finding.hint})" if finding.hint else "")

@@ -61,7 +61,7 @@ class ApplicationHealthSensor(BaseSensorOperator):
     def _defer(self, wish: Wish) -> NoReturn:
         from loopseal.airflow.triggers.health import HealthTrigger
 
-        trigger = HealthTrigger(wish.dump(), compat.earliest_event().isoformat())
+        trigger = HealthTrigger(wish.dump(), compat.hold())
         self.defer(trigger=trigger, method_name="execute_complete")
 
     def execute_complete(

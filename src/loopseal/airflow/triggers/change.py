@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -27,31 +26,30 @@ class ChangeTrigger(BaseTrigger):
 
     :param order: `loopseal.airflow.errand.Order` as JSON data.
     :param events: the change's events so far, as wire documents by change id.
-    :param not_before: ISO time before which no event is fired. An event that arrives while the executor has not yet
-        reported the end of the deferring task process lets Airflow fail the task that it has just resumed.
+    :param hold: seconds from the start before which no event is fired (see `compat.hold`).
     """
 
-    def __init__(self, order: Mapping[str, Any], events: Mapping[str, Any], not_before: str) -> None:
+    def __init__(self, order: Mapping[str, Any], events: Mapping[str, Any], hold: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own has no annotations
-        self.order, self.events, self.not_before = dict(order), dict(events), not_before
+        self.order, self.events, self.hold = dict(order), dict(events), hold
         self._over = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and its arguments."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {"order": self.order, "events": self.events, "not_before": self.not_before},
+            {"order": self.order, "events": self.events, "hold": self.hold},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """One event: what is new, as `Outcome`'s JSON data. Never raises: a trigger that raises loses all that it knew."""
+        """One event: the new part of the outcome, as JSON data. Never raises: that would lose all that is known."""
         try:
             payload = await self._carry_out()
         except Exception as error:
             self.log.exception("the change could not be driven")
             payload = self._broken(error)
         self._over = True
-        yield Told(payload)  # type: ignore[no-untyped-call]  # Airflow's own has no annotations
+        yield Told(payload=payload)
 
     async def _carry_out(self) -> dict[str, Any]:
         from loopseal.airflow import config, worlds
@@ -61,10 +59,9 @@ class ChangeTrigger(BaseTrigger):
         order, ledger = Order.load(self.order), TaskLedger.load(self.events)
         async with worlds.opened(await asyncio.to_thread(config.load_settings)) as workshop:
             world = workshop.world(ledger)
+            begun = world.clock.monotonic()
             outcome = await carry_out(world, ledger, order, self.log)
-            early = (datetime.fromisoformat(self.not_before) - world.clock.now()).total_seconds()
-            if early > 0:
-                await world.clock.sleep(early)
+            await world.clock.sleep(max(0.0, begun + self.hold - world.clock.monotonic()))
             return outcome.since(self.events).dump()
 
     def _broken(self, error: Exception) -> dict[str, Any]:

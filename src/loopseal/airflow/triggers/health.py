@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -14,18 +13,18 @@ class HealthTrigger(BaseTrigger):
     """One event with what was seen ends it. Never raises, has its own deadline, leaves nothing behind when killed.
 
     :param wish: `loopseal.airflow.looking.Wish` as JSON data.
-    :param not_before: ISO time before which no event is fired; see `ChangeTrigger`.
+    :param hold: seconds from the start before which no event is fired (see `compat.hold`).
     """
 
-    def __init__(self, wish: Mapping[str, Any], not_before: str) -> None:
+    def __init__(self, wish: Mapping[str, Any], hold: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own has no annotations
-        self.wish, self.not_before = dict(wish), not_before
+        self.wish, self.hold = dict(wish), hold
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The class and its arguments."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
-            {"wish": self.wish, "not_before": self.not_before},
+            {"wish": self.wish, "hold": self.hold},
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -44,10 +43,9 @@ class HealthTrigger(BaseTrigger):
 
         async with worlds.opened(await asyncio.to_thread(config.load_settings)) as workshop:
             world = workshop.world(TaskLedger())
+            begun = world.clock.monotonic()
             sight = await fulfil(world, Wish.load(self.wish), self.log)
-            early = (datetime.fromisoformat(self.not_before) - world.clock.now()).total_seconds()
-            if early > 0:
-                await world.clock.sleep(early)
+            await world.clock.sleep(max(0.0, begun + self.hold - world.clock.monotonic()))
             return sight.dump()
 
 
