@@ -38,7 +38,7 @@ MAX_LINE: Final = wire.MAX_TEXT
 _LOCK_PAUSE: Final = 0.01
 _PIECE: Final = 1024 * 1024
 _START: Final = b'{"v":1,"change":"'
-_HEAD: Final = re.compile(rb'\{"v":1,"change":("(?:[^"\\]|\\.){1,400}"),"seq":(\d{1,9}),"event":\{')
+_HEAD: Final = re.compile(rb'\{"v":1,"change":("(?:[^"\\]|\\.){1,400}"),"seq":(-?\d{1,9}),"event":\{')
 _EDIT_FILE: Final = frozenset(
     {errno.EACCES, errno.EEXIST, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 )
