@@ -101,7 +101,9 @@ class Engine:
             subject = ArgoWait(
                 wait, self._applications, cell, watch, self._nudges, Ancestors(ancestry), self._clock, wake
             )
-            async with aclosing(drive(subject, wait.tolerance, self._clock, poll=self._settings.poll)) as verdicts:
+            poll, name = self._settings.poll, str(wait.application)
+            driven = drive(subject, wait.tolerance, self._clock, poll=poll, application=name)
+            async with aclosing(driven) as verdicts:
                 async for verdict in verdicts:
                     yield verdict
 

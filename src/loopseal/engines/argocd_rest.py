@@ -179,7 +179,7 @@ class Rest:
     def _moved(self, message: Object) -> News:
         """What one message of the stream tells; raises when it tells of an error."""
         if self._tap is not None:
-            self._tap("argo-sse", message)
+            self._tap("argo-sse-projected", message)
         if "error" in message:
             raise self._broken(message)
         moved = mapping(message, "result", "application", "metadata")

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from loopseal.domain.revision import Action, State, Tolerance, Verdict
@@ -24,6 +24,8 @@ from loopseal.ports import Clock
 
 _SETTLING: Final = 5.0
 """Seconds between looks while health settles."""
+_SOON: Final = frozenset({"SETTLING", "OBJECTS_NOT_READY", "OBJECTS_FAILED"})
+"""Reasons about time, or about objects that no stream tells of."""
 _BLIND: Final = 5.0
 """Seconds between polls while no stream tells of changes."""
 _RETRY: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -174,7 +176,7 @@ class Drive:
         pause = self._age() * random.uniform(0.9, 1.1)  # noqa: S311 - as above
         if self.failures:
             pause = _RETRY[min(self.failures, len(_RETRY)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311 - as above
-        elif said.reason == "SETTLING":
+        elif said.reason in _SOON:
             pause = min(_SETTLING, max(0.1, self.tolerance.settle))
         if said.action is Action.NUDGE:
             pause = min(pause, max(0.0, self.nudging.due - self.clock.monotonic()))
@@ -182,8 +184,10 @@ class Drive:
         self.subject.wake.clear()
 
 
-async def drive(subject: Subject, tolerance: Tolerance, clock: Clock, *, poll: float) -> AsyncGenerator[Verdict, None]:
-    """Verdicts of `subject` as they change, ending after a final one."""
+async def drive(
+    subject: Subject, tolerance: Tolerance, clock: Clock, *, poll: float, application: str
+) -> AsyncGenerator[Verdict, None]:
+    """Verdicts of `subject` as they change, in the name of `application`, ending after a final one."""
     wait = Drive(subject, tolerance, clock, poll)
     told: Verdict | None = None
     with telemetry.waiting(subject.engine):
@@ -192,7 +196,7 @@ async def drive(subject: Subject, tolerance: Tolerance, clock: Clock, *, poll: f
             if not said.same_as(told):
                 told = said
                 telemetry.told(subject.engine, said.state, said.reason)
-                yield said
+                yield replace(said, application=application)
             if said.state.final:
                 return
             await wait.nudge(said)

@@ -73,7 +73,7 @@ async def access(
         content = (await secrets.resolve(settings.kubeconfig)).secret
         folder = Path(settings.kubeconfig.removeprefix("file:")) if settings.kubeconfig.startswith("file:") else None
         config = _parsed(content, settings.context, folder, where)
-    tls = await asyncio.to_thread(_tls, config, where)
+    tls = None if simulated else await asyncio.to_thread(_tls, config, where)
     fetch = from_reference(secrets, settings.credential) if settings.credential else _fetch(config, clock, where)
     server = address_of(settings, where, url=config.cluster.server, simulated=simulated)
     return Access(server, config.context.namespace or "", tls, fetch)
