@@ -89,9 +89,9 @@ def _same_but(change: Change, before: Tree, after: Tree) -> None:
 
 
 def _is_pair(tokens: Sequence[Token], *, empty: bool = False) -> bool:
-    """Whether these are the tokens of one pair of scalars, perhaps with a comma."""
-    kinds = sorted("scalar" if kind in STYLES else kind for kind, _ in tokens if kind != ",")
-    pair = [":", "<", ">", "scalar", "scalar"]
+    """Whether these are the tokens of one pair of scalars."""
+    kinds = sorted("scalar" if kind in STYLES else kind for kind, _ in tokens)
+    pair = ["<", ">", "scalar", "scalar"]
     return kinds == pair or (empty and kinds == pair[:-1])
 
 
@@ -151,22 +151,25 @@ def middle(old: Sequence[_T], new: Sequence[_T]) -> tuple[Sequence[_T], Sequence
 
 def events(body: bytes) -> list[Event] | None:
     """What libyaml reads, or None where it refuses to."""
+    out: list[Event] = []
+    loader = _Loader(body)
     try:
-        return [_event(event) for event in yaml.parse(body, Loader=_Loader)]
+        while (event := loader.get_event()) is not None:
+            out.append(_event(event))
     except (yaml.YAMLError, ValueError):
         return None
+    finally:
+        loader.dispose()
+    return out
 
 
 def _event(event: Any) -> Event:
-    match event:
-        case yaml.ScalarEvent():
-            return ("ScalarEvent", event.anchor, event.tag, event.style or "", event.value)
-        case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
-            return (type(event).__name__, event.anchor, event.tag, event.flow_style, "")
-        case yaml.AliasEvent():
-            return ("AliasEvent", event.anchor, None, "", "")
-        case _:
-            return (type(event).__name__, None, None, "", "")
+    kind = type(event).__name__
+    if kind == "ScalarEvent":
+        return (kind, event.anchor, event.tag, event.style or "", event.value)
+    if kind in _STARTS:
+        return (kind, event.anchor, event.tag, event.flow_style, "")
+    return (kind, event.anchor if kind == "AliasEvent" else None, None, "", "")
 
 
 _PAIR: Final = 2  # a pair is two scalars to libyaml: the key and the value

@@ -27,8 +27,8 @@ MAX_LINE: Final = 32_767
 MAX_COLUMNS: Final = 100
 """Different columns at which blocks begin: each nests twice at most, and the scanner has room for 253."""
 
-Token: TypeAlias = tuple[str, bytes]
-"""One leaf with its bytes, or the beginning (`<type`) or end (`>`) of a collection."""
+Token: TypeAlias = tuple[str, bytes | str]
+"""One leaf: (type, bytes); or the beginning or end of a collection or pair: (`<` or `>`, type)."""
 
 STYLES: Final = {
     "plain_scalar": Style.PLAIN,
@@ -41,6 +41,7 @@ _PAIRS: Final = frozenset({"block_mapping_pair", "flow_pair"})
 _WRAPPERS: Final = frozenset({"block_node", "flow_node"})
 _TEXTS: Final = frozenset({"comment", "block_scalar", "double_quote_scalar", "single_quote_scalar"})
 _LEAVES: Final = _TEXTS | {"plain_scalar", "anchor", "alias", "tag", "yaml_directive", "tag_directive"}
+_IMPLIED: Final = frozenset({":", "-", ","})  # what every pair, item or list has is no news
 
 
 @dataclass(slots=True)
@@ -50,7 +51,7 @@ class Tree:
     source: Source
     root: Node
     tokens: list[Token] = field(default_factory=list)
-    comments: list[bytes] = field(default_factory=list)
+    comments: list[Token] = field(default_factory=list)
     texts: list[tuple[int, int]] = field(default_factory=list)
     """Bytes that are text whatever they look like: comments, quoted and block scalars."""
 
@@ -82,7 +83,7 @@ def parse(source: Source) -> Tree:
     _walk(tree)
     _refuse_templates(tree)
     _refuse_tabs(tree)
-    for document in tree.documents:
+    for document in tree.documents if b"sops" in source.body else ():
         if _is_sops(unwrap(document).node):
             raise encrypted(source.path, "SOPS")
     return tree
@@ -90,38 +91,35 @@ def parse(source: Source) -> Tree:
 
 def _walk(tree: Tree) -> None:
     """Fill the tree's lists. Iterative: a file may be nested deeper than Python's stack."""
-    body, cursor, open_ends = tree.source.body, tree.root.walk(), [""]
+    body, take, cursor = tree.source.body, tree.tokens.append, tree.root.walk()
+    open_: list[str] = []
     while True:
         node = cursor.node
-        kind = node.type if node else ""
-        leaf = kind in _LEAVES
-        if node and (leaf or node.child_count == 0):
-            _take(tree, kind, node.start_byte, node.end_byte, body)
-        if not leaf and cursor.goto_first_child():
-            wrapper = kind in _WRAPPERS
-            if not wrapper:
-                tree.tokens.append(("<", kind.encode()))
-            open_ends.append("" if wrapper else kind)
-            if len(open_ends) > 3 * MAX_DEPTH:  # a level is a wrapper, a collection, and a pair or an item
+        kind = node.type  # type: ignore[union-attr]  # a cursor always stands on a node
+        if kind not in _LEAVES and cursor.goto_first_child():
+            if kind in _WRAPPERS:
+                open_.append("")
+            else:
+                open_.append(kind)
+                take(("<", kind))
+            if len(open_) > 3 * MAX_DEPTH:  # a level is a wrapper, a collection, and a pair or an item
                 raise _too_deep(tree.source)
             continue
+        if kind not in _IMPLIED:
+            start, end = node.byte_range  # type: ignore[union-attr]
+            take((kind, body[start:end]))
+            if kind in _TEXTS:
+                tree.texts.append((start, end))
         while not cursor.goto_next_sibling():
             if not cursor.goto_parent():
+                tree.comments = [token for token in tree.tokens if token[0] == "comment"]
+                tree.tokens = [token for token in tree.tokens if token[0] != "comment"]
                 return
-            if ended := open_ends.pop():
-                tree.tokens.append((">", ended.encode()))
+            if kind := open_.pop():
+                take((">", kind))
 
 
-def _take(tree: Tree, kind: str, start: int, end: int, body: bytes) -> None:
-    if kind in _TEXTS:
-        tree.texts.append((start, end))
-    if kind == "comment":
-        tree.comments.append(body[start:end])
-    else:
-        tree.tokens.append((kind, body[start:end]))
-
-
-_BLOCK_START: Final = re.compile(r"^([ \t]*)((?:(?:[-?:]|[&!*]\S*)[ \t]+)*)(?=\S)", re.MULTILINE)
+_BLOCK_START: Final = re.compile(r"^[ \t]*(?:(?:---|[-?:]|[&!*]\S*)[ \t]+)*(?=\S)", re.MULTILINE)
 _GAP: Final = re.compile(r"[ \t]+")
 
 
@@ -134,10 +132,9 @@ def _refuse_dangerous(source: Source) -> None:
             where=source.path,
             hint="Split the file, or write it whole with PutFile.",
         )
-    columns: set[int] = set()
-    for found in _BLOCK_START.finditer(source.text):
-        columns.add(len(found[1]))
-        columns.update(len(found[1]) + gap.end() for gap in _GAP.finditer(found[2]))
+    starts = set(_BLOCK_START.findall(source.text))
+    if max(map(len, starts), default=0) > MAX_COLUMNS:
+        columns = {gap.end() for start in starts for gap in _GAP.finditer(start)}
         if len(columns) > MAX_COLUMNS:
             raise _too_deep(source)
 
