@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from loopseal.domain.proposal import ABSENT, DeleteFile, Edit, Proposal, PutFile
 from loopseal.errors import Code, LoopsealError, Refused
@@ -22,9 +22,6 @@ from loopseal.git.signing import Signer
 from loopseal.git.tree import Child, Tree
 from loopseal.git.view import File, View
 from loopseal.wire import digest
-
-PUT_LIMIT: Final = 50 * 1024 * 1024
-"""Bytes of a file that may be put whole: what GitHub accepts without a warning."""
 
 
 class EditFailed(Exception):
@@ -118,7 +115,8 @@ class Draft:
                 where=edit.path,
                 hint="Change it in a checkout, where its filter runs (LFS, git-crypt), or take it out of the filter.",
             )
-        _check_size(edit, before)
+        if before is not None and before.data is None and not _is_whole(edit):
+            raise _too_large(edit)
         known = None if before is None else before.data or b""
         data = edits.apply(edit, known, blob=before.oid if before else "")
         if data is None:
@@ -224,20 +222,13 @@ def _check_beneath(path: str, files: Mapping[str, File | None]) -> None:
             )
 
 
-def _check_size(edit: Edit, before: File | None) -> None:
-    if isinstance(edit, PutFile):
-        size, limit = len(edit.content if isinstance(edit.content, bytes) else edit.content.encode()), PUT_LIMIT
-    elif before is None or isinstance(edit, DeleteFile):
-        return
-    else:
-        size, limit = CONTENT_LIMIT + 1 if before.data is None else len(before.data), CONTENT_LIMIT
-    if size > limit:
-        raise Refused(
-            Code.EDIT_TOO_LARGE,
-            f"the file has more than {limit // 1024 // 1024} MiB",
-            where=edit.path,
-            hint="Keep what is edited by key in a file of its own; large files do not belong under GitOps.",
-        )
+def _too_large(edit: Edit) -> Refused:
+    return Refused(
+        Code.EDIT_TOO_LARGE,
+        f"the file has more than {CONTENT_LIMIT // 1024 // 1024} MiB",
+        where=edit.path,
+        hint="Keep what is edited by key in a file of its own; large files do not belong under GitOps.",
+    )
 
 
 def _differences(edit: Edit, before: File | None, after: File | None) -> Sequence[Difference]:

@@ -137,6 +137,10 @@ class Landings:
                 await self._cover(base)
             return self._places.get(change)
 
+    def covers(self, base: str, tip: str) -> bool:
+        """Whether `find` would answer without asking the host."""
+        return base == tip or (tip == self._tip and base in self._covered)
+
     def pushed(self, tip: str, commits: Sequence[tuple[str, GitObject]]) -> None:
         """These changes went onto `tip`, in this order, and the branch is at the last of them."""
         parsed = {obj.oid: commit_of(obj.data) for _, obj in commits}

@@ -74,6 +74,7 @@ class Branch:
                 hint="Create it with a first commit; loopseal changes branches and does not make them.",
             )
         self._seen = self._clock.monotonic()
+        self._reader.tip = oid
         return oid
 
     async def ready(self) -> None:
@@ -88,7 +89,7 @@ class Branch:
         try:
             if not batch:
                 return
-            tip, certain = await self._base()
+            tip, certain = await self._base(batch)
             waiting = await self._unlanded(batch, tip)
             if not waiting:
                 return
@@ -105,9 +106,13 @@ class Branch:
             if not pushed:
                 self._budget.give_back()
 
-    async def _base(self) -> tuple[str, bool]:
-        """The tip to build on, and whether the host has just named it."""
-        if self.tip and self._clock.monotonic() - self._seen < FRESH:
+    async def _base(self, batch: Sequence[Ticket]) -> tuple[str, bool]:
+        """The tip to build on, and whether the host has just named it.
+
+        Somebody who looked at a commit that we never saw may know a newer tip than we do.
+        """
+        fresh = self._clock.monotonic() - self._seen < FRESH
+        if self.tip and fresh and all(self._landings.covers(ticket.proposal.base, self.tip) for ticket in batch):
             return self.tip, False
         return await self._moved_to(), True
 
@@ -170,7 +175,8 @@ class Branch:
             await self._after_rejection(draft, outcomes, report)
 
     def _landed(self, draft: Draft, outcomes: Sequence[tuple[Ticket, Outcome]]) -> None:
-        self.tip, self._seen = draft.head, self._clock.monotonic()
+        self.tip = self._reader.tip = draft.head
+        self._seen = self._clock.monotonic()
         self._rejected = self._unmoved = self._broken = self._limited = 0
         kept = draft.landed()
         self._reader.adopt(kept.objects, kept.trees, gone=kept.gone, revision=draft.head)

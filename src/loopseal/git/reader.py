@@ -8,7 +8,7 @@ commit at depth 1. Decides nothing about what is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from loopseal.errors import Code, Unreachable
@@ -24,6 +24,8 @@ _FEW: Final = 64
 """Entries of a folder whose other small files may come along with the one that is wanted."""
 _ROUNDS: Final = 140
 """Fetches for one question: twice the deepest path that a selector could name."""
+_DEPTHS: Final = (100, 1_000)
+"""How far back an old commit is looked for on hosts that hand out nothing but tips."""
 _ONE_LEVEL: Final = 2
 """Names left to resolve below a tree whose sub-folders may come along with it."""
 
@@ -64,8 +66,10 @@ class Reader:
 
     def __init__(self, remote: Remote, store: Store) -> None:
         self._remote, self.store = remote, store
-        self._deep = True
+        self._deep = self._sized = True
         self._anchor = ""
+        self.tip = ""
+        """The newest tip known: what a host hands out that hands out nothing but tips."""
 
     async def view(self, ask: Ask) -> View:
         """The commit with all that this path leads to. Raises Unreachable."""
@@ -105,18 +109,29 @@ class Reader:
 
     async def _commits(self, shelf: _Shelf, revisions: Sequence[str]) -> None:
         absent = [revision for revision in revisions if revision not in self.store]
-        if absent:
+        if absent and self._remote.filters:
             self.store.put(await self._get(self._commit_request(absent)))
+        elif absent:
+            await self._whole(absent, absent)
         for revision in revisions:
             obj = self.store.get(revision)
             if obj is None or obj.kind is not ObjectKind.COMMIT:
                 raise _unanswered(f"the host did not send commit {revision}")
             shelf.commits[revision] = commit_of(obj.data)
 
+    async def _whole(self, revisions: Sequence[str], needed: Iterable[str]) -> None:
+        """Commits with all that is under them. Of a host that hands out tips alone, with all that is above them too."""
+        try:
+            self.store.put(await self._get(Fetch(tuple(revisions), depth=1)))
+        except Unreachable as error:
+            if error.code not in NOT_HANDED_OUT or not self.tip:
+                raise
+            for depth in _DEPTHS:
+                if not all(oid in self.store for oid in needed):
+                    self.store.put(await self._get(Fetch((self.tip,), depth=depth)))
+
     def _commit_request(self, revisions: Sequence[str]) -> Fetch:
         wants = tuple(revisions)
-        if not self._remote.filters:
-            return Fetch(wants, depth=1)
         if not self._deep or len(wants) > 1:
             return Fetch(wants, depth=1, filter="tree:0")
         if self._anchor in self.store:
@@ -147,11 +162,10 @@ class Reader:
 
     async def _fetch(self, shelf: _Shelf, wants: Mapping[str, Missing], asks: Sequence[Ask]) -> None:
         if not self._remote.filters:
-            revisions = tuple(dict.fromkeys(ask.revision for ask in asks))
-            got = await self._get(Fetch(revisions, depth=1))
+            await self._whole(list(dict.fromkeys(ask.revision for ask in asks)), wants)
         else:
-            got = await self._wanted(shelf, wants, min((ask.limit for ask in asks if ask.content), default=0))
-        self.store.put(got)
+            limit = min((ask.limit for ask in asks if ask.content), default=0)
+            self.store.put(await self._wanted(shelf, wants, limit))
         if not shelf.too_large.issuperset(wants.keys() - self.store.keys()):
             raise _unanswered("the host did not send what was asked for")
 
@@ -162,12 +176,10 @@ class Reader:
         plain = [want for want in wants.values() if want not in bounded]
         if bounded:
             folders = tuple(dict.fromkeys(want.parent for want in bounded))
-            got += await self._get(Fetch(folders, filter=f"combine:tree:1+blob:limit={limit + 1}"))
-            absent = {want.oid for want in bounded} - {obj.oid for obj in got}
-            if self._deep:
-                shelf.too_large |= absent
-            else:
-                plain += bounded
+            got += await self._sized_files(folders, limit)
+            absent = [want for want in bounded if want.oid not in {obj.oid for obj in got}]
+            shelf.too_large |= {want.oid for want in absent if self._sized}
+            plain += [want for want in absent if not self._sized]
         if plain:
             near = [want for want in plain if want.levels]
             shallow = near and all(want.levels == _ONE_LEVEL for want in near)
@@ -176,9 +188,24 @@ class Reader:
         return got
 
     def _bounded(self, shelf: _Shelf, want: Missing, limit: int) -> bool:
-        """Whether this file can be asked for in a way that leaves it out when it is too large."""
+        """Whether this file can be asked for in a way that leaves it out when it is too large.
+
+        That is with its folder, so the folder must be small and have none beneath it: a filter that also left those out
+        would leave out a file that has the same content as one of theirs.
+        """
         folder = shelf.trees.get(want.parent)
-        return self._deep and limit > 0 and folder is not None and len(folder) <= _FEW
+        small = folder is not None and len(folder) <= _FEW and not any(e.is_folder for e in folder.entries.values())
+        return self._sized and limit > 0 and small
+
+    async def _sized_files(self, folders: tuple[str, ...], limit: int) -> list[GitObject]:
+        """The files of these folders that are not too large; nothing where the host does not filter by size."""
+        try:
+            return list(await self._remote.fetch(Fetch(folders, filter=f"blob:limit={limit + 1}"), self.store))
+        except Unreachable as error:
+            if error.code not in NOT_HANDED_OUT:
+                raise
+            self._sized = False
+            return []
 
     async def _get(self, request: Fetch) -> list[GitObject]:
         """One fetch. A host that refuses all filters but `tree:0` and `blob:none` gets single ids from then on."""
@@ -187,11 +214,9 @@ class Reader:
         except Unreachable as error:
             if error.code not in NOT_HANDED_OUT or not request.filter.startswith("combine:"):
                 raise
-            self._deep = False
-        if "blob:limit" in request.filter:
-            return []
-        plain = Fetch(request.wants, request.haves, request.depth, "tree:0", request.shallow)
-        return list(await self._remote.fetch(plain, self.store))
+        got = await self._remote.fetch(replace(request, filter="tree:0"), self.store)
+        self._deep = False
+        return list(got)
 
 
 def _unanswered(message: str) -> Unreachable:

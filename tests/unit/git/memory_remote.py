@@ -141,6 +141,7 @@ class MemoryRemote:
         self.lose_acks = 0
         self.down: list[Exception] = []
         self.closed = False
+        self.pushing = asyncio.Event()
 
     async def refs(self, *prefixes: str) -> Mapping[str, str]:
         await self._called("refs")
@@ -183,6 +184,8 @@ class MemoryRemote:
 
     async def _called(self, what: str) -> None:
         self.calls.append(what)
+        if what == "push":
+            self.pushing.set()
         await asyncio.sleep(0.03)
         if self.down:
             raise self.down.pop(0)

@@ -110,8 +110,7 @@ def test_those_who_come_during_a_push_ride_on_the_next() -> None:
 
     async def main() -> None:
         first = asyncio.create_task(world.repository.commit(proposal("a", tag("v2"))))
-        while "push" not in world.remote.calls:
-            await asyncio.sleep(0.001)
+        await world.remote.pushing.wait()
         rest = [proposal(f"{n}", PutFile(f"new/{n}", "x"), base=world.host.tip) for n in range(20)]
         await asyncio.gather(first, *(world.repository.commit(one) for one in rest))
 
@@ -400,8 +399,7 @@ def test_a_waiter_that_goes_during_the_push_harms_nobody() -> None:
     async def main() -> None:
         gone = asyncio.create_task(world.repository.commit(proposal("a", tag("v2"))))
         stays = asyncio.create_task(world.repository.commit(proposal("b", SetValue(PAY, "port", 81))))
-        while "push" not in world.remote.calls:
-            await asyncio.sleep(0.001)
+        await world.remote.pushing.wait()
         gone.cancel()
         assert (await stays).attempts == 1
 

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import tracemalloc
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from loopseal.git import delta
 from loopseal.git.objects import make
 from loopseal.git.pack import Limits, PackBuilder, read_pack
 from loopseal.git.remote import GitObject, ObjectKind
+from tests.unit.git.hostile import hostile
 
 BLOB, TREE = ObjectKind.BLOB, ObjectKind.TREE
 
@@ -90,8 +92,11 @@ def test_an_empty_pack_is_a_pack(repository):
 def test_damage_is_one_kind_of_error(repository, everything, sealed):
     """Bytes flipped, cut out and doubled; `sealed` repairs the checksum, so that the damage gets past it."""
     dice = random.Random(sealed)
-    packs = [repository.pack("--delta-base-offset", revs="main\n^main~3"), repository.pack("--thin", revs="main\n^main~2")]
-    outcomes = {"read": 0, "refused": 0}
+    packs = [
+        repository.pack("--delta-base-offset", revs="main\n^main~3"),
+        repository.pack("--thin", revs="main\n^main~2"),
+    ]
+    read = 0
     for _ in range(1500):
         raw = bytearray(dice.choice(packs)[:-20])
         for _ in range(dice.randint(1, 3)):
@@ -106,16 +111,12 @@ def test_damage_is_one_kind_of_error(repository, everything, sealed):
                 case 3:
                     raw[at : at + 4] = dice.randbytes(4)
         whole = bytes(raw) + (hashlib.sha1(raw).digest() if sealed else b"\0" * 20)
-        try:
+        with hostile():
             found = read_pack(whole, everything, limits=Limits(total_bytes=1 << 24))
-        except Unreachable as error:
-            assert error.code is Code.GIT_PROTOCOL
-            outcomes["refused"] += 1
-        else:
             assert all(make(one.kind, one.data) == one for one in found)
-            outcomes["read"] += 1
-    assert outcomes["refused"] > 1000
-    assert sealed or not outcomes["read"]
+            read += 1
+    assert read < 500
+    assert sealed or not read
 
 
 @given(st.binary(max_size=200))
@@ -189,7 +190,7 @@ def test_a_bomb_is_not_unpacked():
     told_huge = entry(3, huge, b"x")
     tracemalloc.start()
     for bomb in (told_small, told_huge):
-        with pytest.raises(Unreachable, match="larger than|more than is accepted"):
+        with pytest.raises(Unreachable, match=r"larger than|more than is accepted"):
             read_pack(pack_of(bomb), {})
     assert tracemalloc.get_traced_memory()[1] < 1024 * 1024
     tracemalloc.stop()
@@ -225,14 +226,19 @@ def test_deltas_that_lean_on_each_other_have_no_base():
 
 def test_a_long_chain_in_any_order_is_no_recursion():
     states = [b"state %05d, and what stays the same" % number for number in range(3000)]
-    chain = [ref_delta(old, new) for old, new in zip(states, states[1:], strict=False)]
+    chain = [ref_delta(old, new) for old, new in pairwise(states)]
     first = entry(3, len(states[0]), states[0])
     for entries in ([first, *chain], [*reversed(chain), first]):
         assert {one.data for one in read_pack(pack_of(*entries), {}, lenient=False)} == set(states)
 
 
 def test_an_object_that_comes_twice_is_there_once():
-    twice = pack_of(entry(3, 12, HELLO.data), entry(3, 12, HELLO.data), ref_delta(HELLO.data, b"hello, there"), ref_delta(HELLO.data, b"hello, there"))
+    twice = pack_of(
+        entry(3, 12, HELLO.data),
+        entry(3, 12, HELLO.data),
+        ref_delta(HELLO.data, b"hello, there"),
+        ref_delta(HELLO.data, b"hello, there"),
+    )
     assert [one.data for one in read_pack(twice, {})] == [b"hello, world", b"hello, there"]
 
 
@@ -245,7 +251,9 @@ def test_stored_blocks_that_grow_are_read():
     data = random.Random(1).randbytes(200_000)
     assert read_pack(pack_of(entry(3, len(data), data, level=0)), {}) == [make(BLOB, data)]
     slow = zlib.compressobj(0)
-    pieces = b"".join(slow.compress(data[at : at + 1]) + slow.flush(zlib.Z_FULL_FLUSH) for at in range(300)) + slow.flush()
+    pieces = (
+        b"".join(slow.compress(data[at : at + 1]) + slow.flush(zlib.Z_FULL_FLUSH) for at in range(300)) + slow.flush()
+    )
     raw = entry(3, 300, b"")[:-8] + pieces
     assert read_pack(pack_of(raw), {}) == [make(BLOB, data[:300])]
 
@@ -259,7 +267,9 @@ def test_git_takes_what_we_build(repository, everything, tmp_path):
     blob = everything[repository.git("rev-parse", "main:big.txt").decode().strip()]
     new_blob = make(BLOB, blob.data.replace(b"key7:", b"KEY7:"))
     new_tree = make(TREE, tree.data.replace(bytes.fromhex(blob.oid), bytes.fromhex(new_blob.oid)))
-    commit = make(ObjectKind.COMMIT, f"tree {new_tree.oid}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nx\n".encode())
+    commit = make(
+        ObjectKind.COMMIT, f"tree {new_tree.oid}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nx\n".encode()
+    )
     builder = PackBuilder()
     builder.add_delta(new_blob, blob)
     builder.add_delta(new_tree, tree)
@@ -268,7 +278,9 @@ def test_git_takes_what_we_build(repository, everything, tmp_path):
     raw = builder.build()
     assert len(raw) < 300
     copy = ["git", "-C", tmp_path / "copy.git"]
-    subprocess.run([*copy, "index-pack", "--strict", "--fix-thin", "--stdin"], input=raw, capture_output=True, check=True)
+    subprocess.run(
+        [*copy, "index-pack", "--strict", "--fix-thin", "--stdin"], input=raw, capture_output=True, check=True
+    )
     subprocess.run([*copy, "update-ref", "refs/heads/new", commit.oid], check=True)
     subprocess.run([*copy, "fsck", "--strict"], capture_output=True, check=True)
     shown = subprocess.run([*copy, "show", "new:big.txt"], capture_output=True, check=True).stdout

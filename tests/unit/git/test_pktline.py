@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from loopseal.errors import Code, Unreachable
 from loopseal.git.pktline import DELIMITER, END, FLUSH, MAX_LINE, Reader, decode, encode, line
+from tests.unit.git.hostile import hostile
 
 packets = st.lists(st.binary(max_size=300) | st.sampled_from([FLUSH, DELIMITER, END]), max_size=20)
 
@@ -49,13 +50,13 @@ def test_a_stream_cut_anywhere_is_noticed(sent, data):
 
 @given(st.binary(max_size=200))
 def test_no_bytes_raise_anything_else(raw):
-    try:
+    with hostile():
         list(decode(raw))
-    except Unreachable as error:
-        assert error.code is Code.GIT_PROTOCOL
 
 
-@pytest.mark.parametrize("raw", [b"0003", b"fff1" + b"x" * 0xFFED, b"ffff", b"+005a", b"0x05a", b" 005", b"00_5", b"HTTP/1.1"])
+@pytest.mark.parametrize(
+    "raw", [b"0003", b"fff1" + b"x" * 0xFFED, b"ffff", b"+005a", b"0x05a", b" 005", b"00_5", b"HTTP/1.1"]
+)
 def test_lengths_that_no_line_has(raw):
     with pytest.raises(Unreachable, match="packet line"):
         list(decode(raw))
