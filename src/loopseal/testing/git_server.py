@@ -44,7 +44,7 @@ class Cut(StrEnum):
 
 @dataclass(slots=True)
 class GitFault:
-    """What happens to the next `times` requests that fit, instead of or around git's answer."""
+    """What happens to the next `times` requests that are let in and fit, instead of or around git's answer."""
 
     service: str = ""
     """`git-upload-pack`, `git-receive-pack`, or empty for both."""
@@ -118,8 +118,8 @@ class GitServer:
         options = ["--quiet", f"--initial-branch={branch}", f"--object-format={object_format}"]
         await git("init", "--bare", *options, f"{folder}")
         settings = {"uploadpack.allowFilter": "true", "gc.auto": "0", "maintenance.auto": "false", **(config or {})}
-        for key, value in settings.items():
-            await git("-C", f"{folder}", "config", key, value)
+        with (folder / "config").open("a") as file:
+            file.write(config_text(settings))
         if files:
             await git("-C", f"{folder}", "fast-import", "--quiet", data=fast_import(files, branch))
         self.quirks["/" + name] = quirks or Quirks()
@@ -132,6 +132,9 @@ class GitServer:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         call = _call(scope, headers)
         self.calls.append(call)
+        if status := self._refusal(call):
+            await _plain(send, status, b"", {})
+            return
         fault = next((one for one in self.faults if one.fits(call)), GitFault())
         fault.times -= 1
         if fault.hang:
@@ -141,9 +144,8 @@ class GitServer:
             await asyncio.sleep(fault.hold)
         if fault.cut is Cut.BEFORE:
             await _break(send)
-        status = fault.status or self._refusal(call)
-        if status:
-            await _plain(send, status, fault.body, fault.headers)
+        if fault.status:
+            await _plain(send, fault.status, fault.body, fault.headers)
             return
         with outside():
             await self._backend(fault, self._variables(scope, headers, call), receive, send)
@@ -223,6 +225,17 @@ def fast_import(files: Mapping[str, bytes], branch: str, message: str = "Begin",
     for path, content in files.items():
         parts.append(f'M 100644 inline "{path}"\ndata {len(content)}\n'.encode() + content + b"\n")
     return b"".join(parts)
+
+
+def config_text(settings: Mapping[str, str]) -> str:
+    """Settings such as `uploadpack.allowFilter` as lines of a git configuration file."""
+    out = ""
+    for name, value in settings.items():
+        section, _, key = name.rpartition(".")
+        first, _, rest = section.partition(".")
+        out += f'[{first} "{rest}"]\n' if rest else f"[{first}]\n"
+        out += f'\t{key} = "{value}"\n'
+    return out
 
 
 def _call(scope: Scope, headers: Mapping[str, str]) -> Call:

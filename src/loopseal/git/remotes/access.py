@@ -17,6 +17,9 @@ from loopseal.ports import Credential, Secrets
 DEFAULT_USERNAME: Final = "loopseal"
 """Sent with a bare token: hosts look at the token only, but want some name."""
 
+_SHORT: Final = 6
+"""Characters from which on a value, or one line of it, is blanked out of what a host says; less are ordinary words."""
+
 
 class Access:
     """The credential of one repository; `reference` may be empty for none."""
@@ -37,7 +40,8 @@ class Access:
         if self._secrets is None or not self._reference:
             return None
         found = await self._secrets.resolve(self._reference)
-        self._seen.update(one.reveal() for one in (found.secret, *found.extra.values()) if len(one.reveal()) > 3)  # noqa: PLR2004 - shorter ones would blank out ordinary words
+        for value in (found.secret, *found.extra.values()):
+            self._seen.update(line for line in (value.reveal(), *value.reveal().splitlines()) if len(line) >= _SHORT)
         return found
 
     def forget(self) -> None:

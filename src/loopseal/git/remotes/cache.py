@@ -118,7 +118,6 @@ def _config(authorization: str, ca: str, silence: float) -> bytes:
         http["sslCAInfo"] = ca
     sections = {
         "http": http,
-        "core": {"hooksPath": "/dev/null"},
         "gc": {"auto": "0"},
         "credential": {"helper": ""},
         "init": {"defaultBranch": "main", "templateDir": ""},
