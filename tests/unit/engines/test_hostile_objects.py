@@ -187,7 +187,7 @@ def test_any_message_names_a_bounded_number_of_resources(one, other):
     flux_verdict.sha_of(one)
 
 
-@pytest.mark.parametrize("many", [60, 6_000, 60_000])
+@pytest.mark.parametrize("many", [60, 6_000, 20_000])
 def test_huge_lists_are_cut(many):
     rows = [{"kind": "Pod", "name": f"p{number}", "health": {"status": "Degraded"}} for number in range(many)]
     said = look_argocd(app(over={"status": {"resources": rows, "health": {"status": "Degraded"}}}), Tolerance())
