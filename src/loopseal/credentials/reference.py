@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import shlex
 import stat
@@ -106,8 +105,9 @@ class References:
             raise _unusable("command:…", f"is no command line ({error})", "Check the quotes.") from None
         where = f"command:{words[0]}"  # the arguments may say too much
         text = _decode(await program.output(words, dict(self._environ), self._command_seconds, where=where))
-        fields = dict(one.split("=", 1) for one in text.splitlines() if "=" in one)
-        if "password" in fields and re.fullmatch(r"(?:[a-z_]+(?:\[\])?=[^\n]*\n?)+\n?", text):
+        lines = [one for one in text.split("\n") if one]
+        fields = dict(one.split("=", 1) for one in lines if re.fullmatch(r"[a-z_]+(\[\])?=.*", one))
+        if "password" in fields and all("=" in one for one in lines):
             return Credential(_secret(fields["password"], where), fields.get("username", ""))
         return _bare(text, where)
 
@@ -137,9 +137,10 @@ def _file(name: str) -> str:
     if not path.is_absolute():
         raise _unusable(where, "needs an absolute path", "Workers run in folders of their own.")
     try:
+        if not path.is_file():  # before opening: a pipe would wait for its writer
+            path.stat()
+            raise _unusable(where, "is no regular file", "Name the file that holds the secret.")
         with path.open("rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _unusable(where, "is no regular file", "Name the file that holds the secret.")
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no usable name"
