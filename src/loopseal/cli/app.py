@@ -53,11 +53,11 @@ class Commands(click.Group):
 )
 @click.pass_context
 def loopseal(ctx: click.Context, config: str | None) -> None:
-    r"""Change a GitOps repository and know when exactly that change is live and healthy.
+    """Change a GitOps repository and know when exactly that change is live and healthy.
 
     \b
     loopseal targets check
-    loopseal change set apps/payments/values.yaml image.tag=v2 \
+    loopseal change set apps/payments/values.yaml image.tag=v2 \\
         --target payments-staging --reason "model v2 passed evaluation" --wait --on-failure revert
     loopseal log --target payments-staging
     """

@@ -82,7 +82,7 @@ def options(function: Command) -> Command:
 def set_command(
     ctx: click.Context, *, path: str, assignments: tuple[str, ...], expect: str | None, create: bool, **more: Any
 ) -> int:
-    r"""Set keys of one YAML or JSON file; every other byte stays as it is.
+    """Set keys of one YAML or JSON file; every other byte stays as it is.
 
     KEY=VALUE writes a string, KEY:=VALUE a number, true, false or null (as JSON writes them).
 
@@ -109,7 +109,7 @@ def set_command(
 def image_command(
     ctx: click.Context, *, path: str, image: str, tag: str | None, digest: str | None, new_name: str | None, **more: Any
 ) -> int:
-    r"""Set an entry of `images:` in a kustomization.
+    """Set an entry of `images:` in a kustomization.
 
     \b
     loopseal change image apps/web/kustomization.yaml web --tag v2 -t web -r "release v2"
@@ -131,7 +131,7 @@ def image_command(
 @click.option("--expect-blob", metavar="ID", help="Blob id that must be there; `absent` for a new file.")
 @options
 def put_command(ctx: click.Context, *, path: str, source: str, expect_blob: str | None, **more: Any) -> int:
-    r"""Write a whole file.
+    """Write a whole file.
 
     \b
     loopseal change put apps/web/config.yaml --from config.yaml -t web -r "new limits"
@@ -146,7 +146,7 @@ def put_command(ctx: click.Context, *, path: str, source: str, expect_blob: str 
 @click.option("--expect-blob", metavar="ID", help="Blob id that must be there.")
 @options
 def delete_command(ctx: click.Context, *, path: str, expect_blob: str | None, **more: Any) -> int:
-    r"""Delete a file.
+    """Delete a file.
 
     \b
     loopseal change delete apps/web/old-job.yaml -t web -r "replaced by the operator"

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--act", "letters", multiple=True, type=click.Choice(["a", "b", "c", "d"]), help="Only these acts.")
 def command(*, engine: str, keep: bool, folder: Path, letters: tuple[str, ...]) -> int:
-    r"""Run the loop on this machine: a Git server, a simulator of Argo CD or Flux, and a real Airflow.
+    """Run the loop on this machine: a Git server, a simulator of Argo CD or Flux, and a real Airflow.
 
     \b
     (a) a change becomes healthy, then the next task runs

@@ -19,7 +19,7 @@ from loopseal.ports import LoggedChange
 @json_option
 @click.pass_context
 def command(ctx: click.Context, *, target: str, limit: int, as_json: bool) -> int:
-    r"""List the changes on a target's branch, newest first, from the trailers of its commits.
+    """List the changes on a target's branch, newest first, from the trailers of its commits.
 
     \b
     loopseal log -t payments-staging -n 5

@@ -17,7 +17,7 @@ from loopseal.engines.replay import Outcome, Report, replay
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
 @json_option
 def command(*, files: tuple[Path, ...], as_json: bool) -> int:
-    r"""Judge recordings anew and tell the verdict at each event, and why.
+    """Judge recordings anew and tell the verdict at each event, and why.
 
     Where a file says what it wants, the verdicts are compared with that: exit 1 when one is missed. No network is used.
 

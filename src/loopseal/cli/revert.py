@@ -24,7 +24,7 @@ from loopseal.usecases import commit, drive, revert
 def command(
     ctx: click.Context, *, change: str, target: str, reason: str, wait: bool, timeout: float | None, as_json: bool
 ) -> int:
-    r"""Undo a change by proposing its inverse.
+    """Undo a change by proposing its inverse.
 
     Refused when somebody else wrote one of its keys since: then nothing could be put back without undoing that too.
 

@@ -15,7 +15,7 @@ from loopseal.usecases.history import known
 @json_option
 @click.pass_context
 def command(ctx: click.Context, *, change: str, as_json: bool) -> int:
-    r"""Show one change that was made from here, event by event.
+    """Show one change that was made from here, event by event.
 
     \b
     loopseal show ab3f…

@@ -19,7 +19,7 @@ from loopseal.usecases import TargetStatus, status
 @json_option
 @click.pass_context
 def command(ctx: click.Context, *, targets: tuple[str, ...], as_json: bool) -> int:
-    r"""Show the branch and the applications of targets; all of them when none is named.
+    """Show the branch and the applications of targets; all of them when none is named.
 
     \b
     loopseal status

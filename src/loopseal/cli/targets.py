@@ -24,7 +24,7 @@ def command() -> None:
 @json_option
 @click.pass_context
 def list_command(ctx: click.Context, *, as_json: bool) -> int:
-    r"""List the targets of the settings file.
+    """List the targets of the settings file.
 
     \b
     loopseal targets list
@@ -37,7 +37,7 @@ def list_command(ctx: click.Context, *, as_json: bool) -> int:
 @json_option
 @click.pass_context
 def check_command(ctx: click.Context, *, names: tuple[str, ...], as_json: bool) -> int:
-    r"""Ask every repository and engine whether a change could land and arrive. Reads only; exit 1 on an error.
+    """Ask every repository and engine whether a change could land and arrive. Reads only; exit 1 on an error.
 
     \b
     loopseal targets check

@@ -48,7 +48,7 @@ def command(
     record: Path | None,
     as_json: bool,
 ) -> int:
-    r"""Wait until a commit, or one that contains it, is live and healthy.
+    """Wait until a commit, or one that contains it, is live and healthy.
 
     \b
     loopseal wait -t payments-staging --revision 4f2c1e0… --timeout 10m

@@ -6,14 +6,23 @@ import asyncio
 
 import pytest
 
-from loopseal.domain.change import Blocked, Committed, Degraded, Expired, Healthy, Phase, Reconciled, Refusal, Superseded
+from loopseal.domain.change import (
+    Blocked,
+    Committed,
+    Degraded,
+    Expired,
+    Healthy,
+    Phase,
+    Reconciled,
+    Refusal,
+    Superseded,
+)
 from loopseal.domain.proposal import SetValue
 from loopseal.domain.revision import State
 from loopseal.errors import Code, Conflict, Refused, Unreachable
 from loopseal.ledger.memory import Ledger
 from loopseal.testing.memory import MemoryEngine
 from loopseal.usecases import OnFailure, drive, load, propose, revert, revert_id
-
 from tests.unit.usecases.scene import DEGRADED, EUROPE, HEALTHY, PERSON, STAGING, VALUES, Scene, verdicts
 
 
@@ -22,9 +31,7 @@ async def proposed(scene: Scene, *edits):
 
 
 async def driven(scene: Scene, change_id: str, on_failure: OnFailure = OnFailure.FAIL):
-    steps = drive(
-        scene.world(), change_id, deadline=scene.deadline(), on_failure=on_failure, dag="payments_deploy"
-    )
+    steps = drive(scene.world(), change_id, deadline=scene.deadline(), on_failure=on_failure, dag="payments_deploy")
     return [step async for step in steps]
 
 
@@ -175,7 +182,8 @@ def test_what_lies_in_the_edit_closes_the_change():
 
 
 @pytest.mark.parametrize(
-    "error", [Refused(Code.GIT_AUTHENTICATION, "401"), Conflict(Code.GIT_CONTENDED, "busy"), Unreachable(Code.NET_TLS, "x")]
+    "error",
+    [Refused(Code.GIT_AUTHENTICATION, "401"), Conflict(Code.GIT_CONTENDED, "busy"), Unreachable(Code.NET_TLS, "x")],
 )
 def test_what_lies_outside_leaves_the_change_cleared(error):
     async def go():

@@ -17,7 +17,6 @@ from loopseal.ports import Finding, Level
 from loopseal.testing.memory import MemoryEngine
 from loopseal.usecases import Route, load, propose
 from loopseal.usecases.propose import answers, matches
-
 from tests.unit.usecases.scene import DAG, PERSON, VALUES, Scene
 
 
