@@ -205,3 +205,16 @@ def test_deep_nesting_is_no_recursion():
         look_argocd(app(over={"metadata": {"labels": 1}}) | {"spec": {"source": deep}}, Tolerance()).state
         is State.PENDING
     )
+
+
+def test_sources_that_are_nested_without_end_are_not_the_same():
+    def nested():
+        deep: dict = {}
+        for _ in range(100_000):
+            deep = {"x": deep}
+        return deep
+
+    obj = app()
+    obj["spec"]["source"], obj["status"]["sync"]["comparedTo"]["source"] = nested(), nested()
+    said = argocd_verdict.judge(obj, X, (0,), ask, 100.0, {}, Tolerance())
+    assert said.reason == "SPEC_NOT_COMPARED"
