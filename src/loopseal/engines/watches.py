@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -144,10 +144,9 @@ class Watch:
     async def aclose(self) -> None:
         """Let go of the connection."""
         task, self._task, self.live = self._task, None, False
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        while task is not None and not task.done():
+            task.cancel()  # again, should a library have swallowed it: `asyncio.wait_for` of Python 3.11 may
+            await asyncio.wait({task}, timeout=1.0)
 
     async def _run(self) -> None:
         failures = 0
@@ -206,7 +205,10 @@ async def within(clock: Clock, seconds: float, event: asyncio.Event) -> bool:
     """Wait for `event`, `seconds` at most; whether it came. Leaves no task behind, whatever ends it."""
     if event.is_set() or seconds <= 0:
         return event.is_set()
-    tasks = [asyncio.ensure_future(event.wait()), asyncio.ensure_future(clock.sleep(seconds))]
+    tasks = [
+        asyncio.create_task(event.wait(), name="loopseal news"),
+        asyncio.create_task(_sleep(clock, seconds), name="loopseal pause"),
+    ]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -214,3 +216,8 @@ async def within(clock: Clock, seconds: float, event: asyncio.Event) -> bool:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     return event.is_set()
+
+
+async def _sleep(clock: Clock, seconds: float) -> bool:
+    await clock.sleep(seconds)
+    return True
