@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, TypeAlias, TypeVar
 
 import yaml
@@ -151,6 +152,15 @@ def middle(old: Sequence[_T], new: Sequence[_T]) -> tuple[Sequence[_T], Sequence
 
 def events(body: bytes) -> list[Event] | None:
     """What libyaml reads, or None where it refuses to."""
+    return _events(body) if len(body) > yaml_tree.REMEMBERED else _remembered(body)
+
+
+@lru_cache(maxsize=4)
+def _remembered(body: bytes) -> list[Event] | None:
+    return _events(body)
+
+
+def _events(body: bytes) -> list[Event] | None:
     out: list[Event] = []
     loader = _Loader(body)
     try:

@@ -11,7 +11,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, TypeAlias
 
 import tree_sitter_yaml
@@ -68,8 +68,21 @@ def _language() -> Language:
     return Language(tree_sitter_yaml.language())
 
 
+REMEMBERED: Final = 64 * 1024
+"""Bytes of a file up to which its last trees are kept: an edit, its description and the next edit read the same."""
+
+
 def parse(source: Source) -> Tree:
     """The tree of a file. Raises Refused when the file is not YAML that can be trusted to be read right."""
+    return _parsed(source) if len(source.body) > REMEMBERED else _remembered(source)
+
+
+@lru_cache(maxsize=4)
+def _remembered(source: Source) -> Tree:
+    return _parsed(source)
+
+
+def _parsed(source: Source) -> Tree:
     _refuse_dangerous(source)
     root = Parser(_language()).parse(source.body).root_node
     if root.has_error:
