@@ -111,6 +111,7 @@ class Recorder:
         """Write the file in one step. Calling it again changes nothing."""
         if self._file is None:
             return self.path
+        self._file.write(line(Event(self._clock.monotonic() - self._began, "end", {})) + ",\n")
         self._file.close()
         self._file = None
         whole = self.path.with_name(f".{self.path.name}.new")

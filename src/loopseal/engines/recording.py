@@ -6,7 +6,7 @@
 
 Channels: `argo-rest-get` (path, status, body), `argo-sse` (one message of the stream), `k8s-watch-<kind>` (type,
 object), `git` (a push), `action` (what was done to the peer), `http` (one call), and of our own recorder `wait` (what
-is waited for) and `ancestry` (observed, wanted, relation). Unknown channels and keys are kept and ignored.
+is waited for), `ancestry` (observed, wanted, relation) and `end`. Unknown channels and keys are kept and ignored.
 
 Lives here: the form, its reader and its writer. Does not: recording (`recorder`) and judging (`replay`). A file that
 broke off, because its recorder was killed, is read up to its last whole line.
@@ -51,7 +51,8 @@ class Event:
 class Want:
     """What a waiter for `sha` that starts at `begins` must answer by `until`; an empty state or reason is any.
 
-    `on` is `source` for a wait on Flux's source alone; `name` picks one of several objects of the target's kind.
+    `on` is `source` for a wait on Flux's source alone, or the kind of the object where it is not the usual one; `name`
+    picks one of several objects of that kind.
     """
 
     sha: str

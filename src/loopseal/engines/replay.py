@@ -8,8 +8,8 @@ from stream and polls, where they hold both. Does not live here: reading files (
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from loopseal.domain.revision import State, Tolerance, Verdict
@@ -21,6 +21,8 @@ from loopseal.errors import Code, ConfigError
 
 POLICY: Final = Tolerance(settle=0.5, error_grace=6, degraded_grace=4, drift_grace=4, wedge=10, failed_passes=2)
 """The tolerance under which the recordings in `tests/recorded` have their `wants`: nobody waits minutes in a test."""
+_ROUNDING: Final = 0.01
+"""Recorded times are cut to milliseconds: a wait that just settled must not look as if it had not."""
 _OLD_NAMES: Final = {
     "retry_fail_after": "failed_passes",
     "sync_fail_after": "failed_syncs",
@@ -114,15 +116,24 @@ def replay(recording: Recording) -> Report:
 
 def _told(recording: Recording) -> Iterator[Want]:
     """The waits that the recorder noted, or else one for each push but the first."""
-    end = recording.events[-1].at if recording.events else 0.0
-    noted = [
-        Want(text(body, "sha"), at, end, policy=mapping(body, "tolerance"), name=text(body, "application", "name"))
-        for at, body in recording.bodies("wait")
-    ]
-    pushes = [Want(text(body, "sha"), at, end) for at, body in recording.bodies("git")][1:]
-    yield from noted or pushes
+    end = (recording.events[-1].at if recording.events else 0.0) + _ROUNDING
+    noted = [_noted(recording, at, end, body) for at, body in recording.bodies("wait")]
+    waits = noted or [Want(text(body, "sha"), at, end) for at, body in recording.bodies("git")][1:]
+    yield from waits
     if recording.system == "flux":
-        yield from (Want(one.sha, one.begins, one.until, policy=one.policy, on="source") for one in noted or pushes)
+        yield from (replace(one, on="source", name=scene.source_name(recording, one.name)) for one in waits)
+
+
+def _noted(recording: Recording, at: float, end: float, body: Mapping[str, Any]) -> Want:
+    kind = text(body, "application", "kind").lower()
+    return Want(
+        text(body, "sha"),
+        at,
+        end,
+        policy=mapping(body, "tolerance"),
+        on=kind if recording.system == "flux" and kind == "helmrelease" else "",
+        name=text(body, "application", "name"),
+    )
 
 
 def _outcomes(recording: Recording, want: Want) -> Iterator[Outcome]:

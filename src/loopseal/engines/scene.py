@@ -61,9 +61,16 @@ def target(recording: Recording, want: Want) -> str:
 def _kind(recording: Recording, want: Want) -> str:
     if recording.system == "argocd":
         return "application"
-    if want.on == "source":
-        return "gitrepository"
+    if want.on:
+        return "gitrepository" if want.on == "source" else want.on
     return next((kind for kind in recording.targets if kind != "gitrepository"), "kustomization")
+
+
+def source_name(recording: Recording, kustomization: str) -> str:
+    """The name of the source that this Kustomization applies, as the recording shows it, or an empty string."""
+    shown = (mapping(body, "object") for _, body in recording.bodies("k8s-watch-kustomization"))
+    ours = (one for one in shown if text(one, "metadata", "name") == kustomization)
+    return next((name for one in ours if (name := text(one, "spec", "sourceRef", "name"))), "")
 
 
 def moments(recording: Recording, want: Want, transport: str) -> Iterator[Moment]:
@@ -91,21 +98,22 @@ class _View:
     def __init__(self, recording: Recording, want: Want, transport: str, after: float) -> None:
         self._recording, self._want, self._transport, self._after = recording, want, transport, after
         self._obj: Object | None = None
-        self._origin: Object | None = None
+        self._sources: dict[str, Object] = {}
         self._seen = self._refreshed = False
         self._asked_before = ""
 
     def moment(self, at: float) -> Moment:
         """What is known now."""
-        return Moment(at, self._obj, self._seen, self._refreshed, self._origin)
+        origin = self._sources.get(text(self._obj, "spec", "sourceRef", "name"))
+        return Moment(at, self._obj, self._seen, self._refreshed, origin)
 
     def takes(self, event: Event) -> bool:
         """Learn from `event`; whether it changed anything for the waiter."""
         if _refresh(event) and event.at > self._after:
             self._refreshed = True
-        origin = _watched(event, self._recording, "gitrepository", "")
-        if origin is not None and self._want.on != "source":
-            self._origin = origin
+        if event.channel == "k8s-watch-gitrepository" and self._want.on != "source":
+            source = mapping(event.body, "object")
+            self._sources[text(source, "metadata", "name")] = source
             return True
         shown = _shown(event, self._recording, self._want, self._transport)
         if shown is None:
@@ -162,6 +170,8 @@ def judge_for(recording: Recording, want: Want) -> Judge:
     ask = ancestry(recording)
     if recording.system == "argocd":
         return _argocd(recording, want, ask)
+    if want.on == "helmrelease":
+        return lambda moment, _now, _memory, policy: flux_verdict.judge_helm_release(moment.obj or {}, policy)
     if want.on == "source":
         return lambda moment, _now, _memory, policy: flux_verdict.judge_source(
             moment.obj or {}, want.sha, ask, policy, acknowledged=moment.refreshed
@@ -180,11 +190,11 @@ def _argocd(recording: Recording, want: Want, ask: Oracle) -> Judge:
     ]
     baseline = observed_revisions(before[-1]) if before else ()
     noted = next((body for _, body in recording.bodies("wait") if text(body, "sha") == want.sha), {})
-    positions = noted.get("positions")
+    positions = tuple(one for one in noted.get("positions") or () if isinstance(one, int) and one >= 0)
 
     def judged(moment: Moment, now: float, memory: Memory, policy: Tolerance) -> Verdict:
         app = moment.obj or {}
-        ours = tuple(positions) if positions else tuple(range(len(sources(app)) or 1))
+        ours = positions or tuple(range(len(sources(app)) or 1))
         return argocd_verdict.judge(
             app, want.sha, ours, ask, now, memory, policy, baseline=baseline, refreshed=moment.refreshed
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.unit.engines.races import RACES
 
 TESTS = Path(__file__).parents[2]
-NAMED = re.compile(r"\b([AF]\d\d)\b|(?<=_)([af]\d\d)(?=_|\()")
+NAMED = re.compile(r"\b([AF]\d{2})\b|(?<=_)([af]\d{1,2})(?=_|\()")
 
 
 def claimed() -> dict[str, set[str]]:
@@ -17,7 +17,8 @@ def claimed() -> dict[str, set[str]]:
     for path in TESTS.rglob("test_*.py"):
         if path.name != "test_races_complete.py":
             for upper, lower in NAMED.findall(path.read_text()):
-                found.setdefault((upper or lower).upper(), set()).add(path.name)
+                name = (upper or lower).upper()
+                found.setdefault(f"{name[0]}{int(name[1:]):02}", set()).add(path.name)
     return found
 
 
