@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 import httpx2
 from opentelemetry import trace
 
 from loopseal.errors import Code, ConfigError, Unreachable
+from loopseal.net.bodies import plain
+from loopseal.net.redaction import clean
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+__all__ = ["MAX_BODY", "Headers", "Http", "Response", "Stream", "clean", "never_sent", "tls_context"]
 
 MAX_BODY: Final = 32 * 1024 * 1024
 """Bytes of one answer. Unprojected Argo CD applications of more than 1 MiB exist; 32 MiB is nobody's answer."""
@@ -42,9 +44,15 @@ class Response:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait, where the peer named them."""
-        value = self.headers.get("retry-after", "")
-        return float(value) if re.fullmatch(r"\d{1,6}", value) else None
+        """Seconds to wait, where the peer named them (RFC 9110 §10.2.3): a number, or a date by its own clock."""
+        value = self.headers.get("retry-after", "").strip()
+        if re.fullmatch(r"[0-9]{1,6}", value):
+            return float(value)
+        try:
+            pause = parsedate_to_datetime(value) - parsedate_to_datetime(self.headers.get("date", ""))
+        except (TypeError, ValueError, OverflowError):  # no date at all, or one of them without its zone
+            return None
+        return max(0.0, pause.total_seconds())
 
     def text(self, limit: int = 500) -> str:
         """The beginning of the body for people, secrets removed."""
@@ -84,10 +92,12 @@ class Http:
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url, self.peer = base_url.rstrip("/"), peer
-        self._headers, self._limit = headers, limit
+        self._headers, self._limit, self._timeout = headers, limit, timeout
+        self._where = clean(self.base_url)
         self._client = httpx2.AsyncClient(
             verify=tls or tls_context(ca),
             transport=transport,
+            headers={"accept-encoding": "gzip"},  # what `plain` can bound
             timeout=httpx2.Timeout(timeout, connect=min(timeout, 10.0)),
             limits=httpx2.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=55.0),
             follow_redirects=False,
@@ -109,16 +119,15 @@ class Http:
             method, path, params=params, headers=headers, content=content, timeout=timeout
         ) as answer:
             body = bytearray()
-            with _translated(self.peer, self.base_url):
-                async for chunk in answer.chunks:
-                    body += chunk
-                    if len(body) > self._limit:
-                        raise Unreachable(
-                            Code.NET_TOO_LARGE,
-                            f"{self.peer} answered with more than {self._limit} bytes",
-                            where=self.base_url,
-                            hint="Look at what is so large there, or narrow what is asked for.",
-                        )
+            async for chunk in answer.chunks:
+                body += chunk
+                if len(body) > self._limit:
+                    raise Unreachable(
+                        Code.NET_TOO_LARGE,
+                        f"{self.peer} answered with more than {self._limit} bytes",
+                        where=self._where,
+                        hint="Look at what is so large there, or narrow what is asked for.",
+                    )
             return Response(answer.status, answer.headers, bytes(body))
 
     @asynccontextmanager
@@ -133,24 +142,52 @@ class Http:
         timeout: float | None = None,
         read_timeout: float | None = None,
     ) -> AsyncIterator[Stream]:
-        """One call whose body is read by the caller. `read_timeout` bounds the silence between two pieces."""
-        own = {**await self._headers(), **(headers or {})}
-        limits: Any = httpx2.USE_CLIENT_DEFAULT
-        if timeout is not None or read_timeout is not None:
-            limits = httpx2.Timeout(timeout or 30.0, read=read_timeout or timeout)
+        """One call whose body is read by the caller. `read_timeout` bounds the silence between two pieces.
+
+        What the caller raises inside passes through untouched. Raises Unreachable, also while the body is read.
+        """
+        own = _sendable({**await self._headers(), **(headers or {})}, self.peer)
+        whole = timeout or self._timeout
+        limits = httpx2.Timeout(whole, connect=min(whole, 10.0), read=read_timeout or whole)
         with _tracer.start_as_current_span(f"{self.peer} {method}", kind=trace.SpanKind.CLIENT) as span:
             span.set_attribute("http.request.method", method)
             span.set_attribute("url.path", path.partition("?")[0])
-            with _translated(self.peer, self.base_url):
-                async with self._client.stream(
+            with _translated(self.peer, self._where):
+                request = self._client.build_request(
                     method, self.base_url + path, params=params, headers=own, content=content, timeout=limits
-                ) as answer:
-                    span.set_attribute("http.response.status_code", answer.status_code)
-                    yield Stream(answer.status_code, answer.headers, answer.aiter_bytes())
+                )
+                answer = await self._client.send(request, stream=True)
+            span.set_attribute("http.response.status_code", answer.status_code)
+            try:
+                async with aclosing(self._chunks(answer)) as chunks:
+                    yield Stream(answer.status_code, answer.headers, chunks)
+            finally:
+                with suppress(httpx2.HTTPError):
+                    await answer.aclose()
+
+    async def _chunks(self, answer: httpx2.Response) -> AsyncGenerator[bytes, None]:
+        with _translated(self.peer, self._where):
+            if answer.is_stream_consumed:  # a transport within the process gave it whole
+                yield answer.content
+                return
+            async for piece in plain(answer.aiter_raw(), answer.headers.get("content-encoding", "")):
+                yield piece
 
     async def aclose(self) -> None:
         """Close the kept connections."""
         await self._client.aclose()
+
+
+def _sendable(headers: Mapping[str, str], peer: str) -> Mapping[str, str]:
+    """`headers`, if a request can carry them. The client library would tell the value in its error: it is a secret."""
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise ConfigError(
+                Code.CONFIG_SECRET,
+                f"the header {name!r} for {peer} has characters that cannot be sent",
+                hint="Does the credential have a newline in it, or at its end?",
+            )
+    return headers
 
 
 @cache
@@ -203,22 +240,8 @@ def _translated(peer: str, where: str) -> Iterator[None]:
         ) from error
     except (httpx2.InvalidURL, UnicodeError) as error:
         raise ConfigError(
-            Code.CONFIG_INVALID, f"not a usable address: {clean(str(error), 200)}", where=where
+            Code.CONFIG_INVALID,
+            f"not a usable address: {clean(str(error), 200)}",
+            where=where,
+            hint="Check the `url` of this peer.",
         ) from error
-
-
-_SECRETS: Final = (
-    re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{8,}"),
-    re.compile(r"\b[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\b"),
-    re.compile(r"\b(?:gh[pousr]|github_pat|glpat|xox[abp])[-_][A-Za-z0-9_-]{10,}"),
-    re.compile(r"(?<=://)[^/\s@]+@"),
-    re.compile(r"(?i)(?<=password=)[^&\s]+|(?<=token=)[^&\s]+|(?<=secret=)[^&\s]+"),
-)
-
-
-def clean(text: str, limit: int = 500) -> str:
-    """`text` from a peer, fit to be shown: what looks like a credential removed, control characters gone, cut."""
-    for pattern in _SECRETS:
-        text = pattern.sub("***", text)
-    text = "".join(char if char.isprintable() or char == "\n" else " " for char in text).strip()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
