@@ -67,7 +67,7 @@ def settings_of(one: Peers, home: Path) -> dict[str, Any]:
         return {"repository": "platform", "paths": [paths], "applications": named, "dags": ["loop_*"], **more}
 
     def waited(name: str, **more: Any) -> dict[str, Any]:
-        return target(f"apps/{name}/**", name, timeout="90s", wait=quick, **more)
+        return target(f"apps/{name}/**", name, **{"timeout": "90s", "wait": quick, **more})
 
     return {
         "repositories": {
@@ -83,7 +83,7 @@ def settings_of(one: Peers, home: Path) -> dict[str, Any]:
             "alpha": waited("alpha"),
             "beta": waited("beta"),
             "gamma": waited("gamma"),
-            "wide": waited("wide", labels={"tier": "production"}),
+            "wide": waited("wide", timeout="240s", labels={"tier": "production"}),
             "manual": waited("manual", sync=True),
             "plain": target("plain/**"),
             "closed": {**target("plain/**"), "dags": ["somebody_else"]},

@@ -118,8 +118,8 @@ def peers(root: Path) -> Iterator[Peers]:
                 ArgoCD(Repositories(root), cluster=Cluster(LoopClock.real()), people=(account,))
             )
             for name in APPLICATIONS:
-                automated = {"prune": True} if name != "manual" else None
-                argocd.create(name, url=f"{git_url}/apps.git", path=f"apps/{name}", branch="main", automated=automated)
+                url, path = f"{git_url}/apps.git", f"apps/{name}"
+                argocd.create(name, url=url, path=path, automated={"prune": True}, manual=name == "manual")
             url = await stack.enter_async_context(serving(argocd.asgi))
             stack.callback(argocd.faults.cut_streams)
             ready.set_result((argocd, url))

@@ -64,6 +64,16 @@ STEPS = {
 }
 
 with DAG("loop_kills", schedule=None):
+    Mortal(
+        task_id="asks_for_something_else",
+        dies="after_Cleared",
+        target="plain",
+        edits=SetValue("plain/settings.yaml", "key20", "try {{ ti.try_number }}"),
+        reason="another content on each try",
+        deferrable=True,
+        retries=3,
+        retry_delay=1,
+    )
     for index, (step, deferrable) in enumerate(STEPS.items()):
         Mortal(
             task_id=f"dies_{step}",
@@ -75,3 +85,23 @@ with DAG("loop_kills", schedule=None):
             retries=1,
             retry_delay=1,
         )
+
+for name, deferrable in (("deferred", True), ("running", False)):
+    with DAG(f"loop_stop_{name}", schedule=None):
+        GitOpsChangeOperator(
+            task_id="change",
+            target="gamma",
+            edits=SetValue("apps/gamma/values.yaml", "image.tag", "{{ dag_run.conf['tag'] }}"),
+            reason="somebody will stop it",
+            deferrable=deferrable,
+            on_kill_action="revert",
+        )
+
+with DAG("loop_anew", schedule=None):
+    GitOpsChangeOperator(
+        task_id="change",
+        target="plain",
+        edits=SetValue("plain/settings.yaml", "key21", "{{ dag_run.conf['tag'] }}"),
+        reason="once, and once more",
+        retries=1,
+    )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from loopseal.airflow import compat
+
+KILL_SECONDS: Final = 20.0
+"""Below `[triggerer] on_kill_timeout`, 30 s by default."""
 
 
 class Told(TriggerEvent):
@@ -70,18 +74,31 @@ class ChangeTrigger(BaseTrigger):
         return Outcome(self.order["change"], self.events, Failure.broken(error)).since(self.events).dump()
 
     async def on_kill(self) -> None:
-        """Somebody marked or cleared the deferred task (Airflow >= 3.3 calls this)."""
+        """Somebody marked or cleared the deferred task (Airflow >= 3.3 calls this).
+
+        Airflow cancels a killed trigger anew with every sync, about once a second, until it hears that the trigger has
+        ended: that would end this as well, so the work goes on beside it, for as long as `KILL_SECONDS` at most.
+        """
+        work = asyncio.create_task(self._take_back())
+        while not work.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({work})
+        if not work.cancelled() and (error := work.exception()) is not None:
+            raise error
+
+    async def _take_back(self) -> None:
         from loopseal.airflow import config, worlds
         from loopseal.airflow.errand import Order, take_back
         from loopseal.airflow.ledger import TaskLedger
         from loopseal.usecases import load
 
         order, ledger = Order.load(self.order), TaskLedger.load(self.events)
-        async with worlds.opened(await asyncio.to_thread(config.load_settings)) as workshop:
-            world = workshop.world(ledger)
-            change = await load(world, order.change)
-            if change is not None:
-                await take_back(world, order, change.proposal.actor, self.log)
+        async with asyncio.timeout(KILL_SECONDS):
+            async with worlds.opened(await asyncio.to_thread(config.load_settings)) as workshop:
+                world = workshop.world(ledger)
+                change = await load(world, order.change)
+                if change is not None:
+                    await take_back(world, order, change.proposal.actor, self.log)
 
     async def cleanup(self) -> None:
         """Runs at every end of a trigger. Before 3.3 a kill shows only here, and in the state of the task."""
