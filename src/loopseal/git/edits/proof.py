@@ -7,28 +7,23 @@ the same place. And the value must be the wanted one, by YAML 1.1 (PyYAML) as by
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
-from typing import Any, Final, TypeAlias, TypeVar
-
-import yaml
+from typing import Final, TypeVar
 
 from loopseal.domain.proposal import Scalar
 from loopseal.errors import Code, LoopsealError, Refused
 from loopseal.git.edits import scalars, yaml_path, yaml_tree
+from loopseal.git.edits.events import Event, Trail, events, place_of
 from loopseal.git.edits.scalars import Style
 from loopseal.git.edits.selector import Step, render
 from loopseal.git.edits.source import read
-from loopseal.git.edits.yaml_path import Absent, Found, Trail
+from loopseal.git.edits.yaml_path import Absent, Found
 from loopseal.git.edits.yaml_tree import STYLES, Token, Tree
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _T = TypeVar("_T")
-
-Event: TypeAlias = tuple[Any, ...]
-"""(kind, anchor, tag, style, value) of one of libyaml's events."""
+_PAIR: Final = 2  # a pair is two scalars to libyaml: the key and the value
 
 
 class Change(Enum):
@@ -148,89 +143,3 @@ def middle(old: Sequence[_T], new: Sequence[_T]) -> tuple[Sequence[_T], Sequence
     while end < shorter - start and old[-1 - end] == new[-1 - end]:
         end += 1
     return old[start : len(old) - end], new[start : len(new) - end]
-
-
-def events(body: bytes) -> list[Event] | None:
-    """What libyaml reads, or None where it refuses to."""
-    return _events(body) if len(body) > yaml_tree.REMEMBERED else _remembered(body)
-
-
-@lru_cache(maxsize=4)
-def _remembered(body: bytes) -> list[Event] | None:
-    return _events(body)
-
-
-def _events(body: bytes) -> list[Event] | None:
-    out: list[Event] = []
-    loader = _Loader(body)
-    try:
-        while (event := loader.get_event()) is not None:
-            out.append(_event(event))
-    except (yaml.YAMLError, ValueError):
-        return None
-    finally:
-        loader.dispose()
-    return out
-
-
-def _event(event: Any) -> Event:
-    kind = type(event).__name__
-    if kind == "ScalarEvent":
-        return (kind, event.anchor, event.tag, event.style or "", event.value)
-    if kind in _STARTS:
-        return (kind, event.anchor, event.tag, event.flow_style, "")
-    return (kind, event.anchor if kind == "AliasEvent" else None, None, "", "")
-
-
-_PAIR: Final = 2  # a pair is two scalars to libyaml: the key and the value
-_STARTS: Final = frozenset({"MappingStartEvent", "SequenceStartEvent"})
-_ENDS: Final = frozenset({"MappingEndEvent", "SequenceEndEvent"})
-_NODES: Final = _STARTS | {"ScalarEvent", "AliasEvent"}
-
-
-def place_of(stream: Sequence[Event], trail: Trail) -> int | None:
-    """The number of the event that begins the value at `trail`, keys and places compared; None without one."""
-    wanted = list(trail)
-    for at, address in _addresses(stream, len(wanted)):
-        if address == wanted:
-            return at
-    return None
-
-
-def _addresses(stream: Sequence[Event], depth: int) -> Iterator[tuple[int, list[tuple[int, str | None]]]]:
-    """Every value that is `depth` collections deep, with its address as a trail has it."""
-    document = -1
-    open_: list[_Open] = []
-    for at, (kind, _anchor, _tag, _style, text) in enumerate(stream):
-        if kind == "DocumentStartEvent":
-            document += 1
-        if kind in _NODES:
-            inner = open_[-1] if open_ else None
-            if inner and inner.takes(text if kind == "ScalarEvent" else None) and len(open_) == depth - 1:
-                yield at, [(document, None), *(one.place for one in open_)]
-            if kind in _STARTS:
-                open_.append(_Open(mapping=kind == "MappingStartEvent"))
-        elif kind in _ENDS:
-            open_.pop()
-
-
-@dataclass(slots=True)
-class _Open:
-    """A collection whose end has not come yet."""
-
-    mapping: bool
-    seen: int = 0
-    key: str | None = None
-
-    def takes(self, scalar: str | None) -> bool:
-        """Count one more node within; whether it is a value."""
-        self.seen += 1
-        if self.mapping and self.seen % 2:
-            self.key = scalar
-            return False
-        return True
-
-    @property
-    def place(self) -> tuple[int, str | None]:
-        """The last value's place, as a trail has it."""
-        return ((self.seen - 1) // 2 if self.mapping else self.seen - 1), self.key

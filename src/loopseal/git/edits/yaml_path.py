@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final
 
 from tree_sitter import Node
 
 from loopseal.errors import Code, Refused
 from loopseal.git.edits import yaml_tree
+from loopseal.git.edits.events import Trail
 from loopseal.git.edits.scalars import Style
 from loopseal.git.edits.selector import Index, Key, Match, Step, render
 from loopseal.git.edits.yaml_tree import MAPPINGS, SEQUENCES, STYLES, Inner, Tree
-
-Trail: TypeAlias = tuple[tuple[int, str | None], ...]
-"""Where a value is, in numbers: (document, None), then (place among its siblings, key or None) for every step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,16 @@ import tree_sitter_yaml
 from tree_sitter import Language, Node, Parser
 
 from loopseal.errors import Code, Refused
+from loopseal.git.edits.events import events
 from loopseal.git.edits.scalars import Style, unquote
-from loopseal.git.edits.source import MAX_DEPTH, Source, encrypted
+from loopseal.git.edits.source import MAX_DEPTH, REMEMBERED, Source, encrypted
 
 MAX_LINES: Final = 32_767
 MAX_LINE: Final = 32_767
 """Lines of one file and bytes of one line: what the grammar's scanner can count."""
-MAX_COLUMNS: Final = 100
-"""Different columns at which blocks begin: each nests twice at most, and the scanner has room for 253."""
+MAX_COLUMNS: Final = 60
+MAX_ENTRIES: Final = 120
+"""How far to the right blocks may begin, and how many further: 2 x 60 + 120 fit into the 253 places of its stack."""
 
 Token: TypeAlias = tuple[str, bytes | str]
 """One leaf: (type, bytes); or the beginning or end of a collection or pair: (`<` or `>`, type)."""
@@ -68,10 +70,6 @@ def _language() -> Language:
     return Language(tree_sitter_yaml.language())
 
 
-REMEMBERED: Final = 64 * 1024
-"""Bytes of a file up to which its last trees are kept: an edit, its description and the next edit read the same."""
-
-
 def parse(source: Source) -> Tree:
     """The tree of a file. Raises Refused when the file is not YAML that can be trusted to be read right."""
     return _parsed(source) if len(source.body) > REMEMBERED else _remembered(source)
@@ -86,12 +84,7 @@ def _parsed(source: Source) -> Tree:
     _refuse_dangerous(source)
     root = Parser(_language()).parse(source.body).root_node
     if root.has_error:
-        raise Refused(
-            Code.EDIT_TEMPLATE if "{{" in source.text else Code.EDIT_SYNTAX,
-            "the file is not valid YAML",
-            where=source.path,
-            hint="If it is a template, edit the values that it is rendered from.",
-        )
+        raise _invalid(source)
     tree = Tree(source, root)
     _walk(tree)
     _refuse_templates(tree)
@@ -132,11 +125,20 @@ def _walk(tree: Tree) -> None:
                 take((">", kind))
 
 
-_BLOCK_START: Final = re.compile(r"^[ \t]*(?:(?:---|[-?:]|[&!*]\S*)[ \t]+)*(?=\S)", re.MULTILINE)
-_GAP: Final = re.compile(r"[ \t]+")
+_ENTRY: Final = re.compile(rb"[-?:](?=\s|$)")
+"""What a block entry needs: no nesting without one of these."""
+_LEAD: Final = re.compile(rb"^[ \t]*(?:(?:---|[-?:]|[&!*]\S*)[ \t]+)*(?=[-?:](?:\s|$)|[^\n]*:(?:\s|$))", re.MULTILINE)
+"""What stands before the first entry of a line, or before the last of those in a row (`- - a: 1`)."""
+_GAP: Final = re.compile(rb"[ \t]+")
 
 
 def _refuse_dangerous(source: Source) -> None:
+    """Keep from the scanner what it cannot count.
+
+    Its stack grows by one for an entry of a block further to the right, by two where a list stands at its key's column,
+    and lets go when a line begins further to the left. In a valid file entries begin where lines do; in a broken one,
+    anywhere. So: few entries far to the right, or else a valid file whose lines begin at few columns.
+    """
     lines = source.body.split(b"\n")
     if len(lines) > MAX_LINES or max(map(len, lines)) > MAX_LINE:
         raise Refused(
@@ -145,11 +147,23 @@ def _refuse_dangerous(source: Source) -> None:
             where=source.path,
             hint="Split the file, or write it whole with PutFile.",
         )
-    starts = set(_BLOCK_START.findall(source.text))
-    if max(map(len, starts), default=0) > MAX_COLUMNS:
-        columns = {gap.end() for start in starts for gap in _GAP.finditer(start)}
-        if len(columns) > MAX_COLUMNS:
-            raise _too_deep(source)
+    right = b"\n".join(line[MAX_COLUMNS:] for line in lines if len(line) > MAX_COLUMNS)
+    if len(_ENTRY.findall(right)) <= MAX_ENTRIES:
+        return
+    leads = set(_LEAD.findall(source.body))
+    if len({gap.end() for lead in leads for gap in _GAP.finditer(lead)}) > MAX_COLUMNS:
+        raise _too_deep(source)
+    if events(source.body) is None:
+        raise _invalid(source)
+
+
+def _invalid(source: Source) -> Refused:
+    return Refused(
+        Code.EDIT_TEMPLATE if "{{" in source.text else Code.EDIT_SYNTAX,
+        "the file is not valid YAML",
+        where=source.path,
+        hint="If it is a template, edit the values that it is rendered from.",
+    )
 
 
 def _too_deep(source: Source) -> Refused:
