@@ -57,7 +57,7 @@ def test_the_seeds_hold_every_kind_of_trouble() -> None:
 
 
 class Naive:
-    """What is usually written: Synced, Healthy, no operation. It exists to show that the schedules find mistakes."""
+    """What is usually asked right after a push: Synced, Healthy, no operation. It exists to show that the schedules find mistakes."""
 
     kind = "argocd"
 
@@ -78,7 +78,7 @@ class Naive:
 
     async def _status(self, name: str) -> Mapping[str, Any]:
         try:
-            answer = await self._client.get(f"/api/v1/applications/{name}?project=default&refresh=normal")
+            answer = await self._client.get(f"/api/v1/applications/{name}?project=default")
         except httpx2.TransportError:
             return {}
         app = answer.json() if answer.status_code == 200 else {}
@@ -98,4 +98,4 @@ def test_the_usual_predicate_breaks_the_invariants() -> None:
     found: Counter[str] = Counter()
     for seed in range(40):
         found.update(line[:2] for line in schedules.play(naive, schedules.draw(seed, "argocd"))[1])
-    assert found["I1"] >= 5
+    assert found["I1"] >= 20

@@ -15,6 +15,8 @@ import httpx2
 from loopseal.testing.asgi import App, Dropped, Message
 
 _END: Final = b""
+_GRACE: Final = 1.0
+"""Seconds that an application has to end a call whose caller went away."""
 
 
 class AppTransport(httpx2.AsyncBaseTransport):
@@ -34,8 +36,15 @@ class AppTransport(httpx2.AsyncBaseTransport):
         return httpx2.Response(status, headers=headers, stream=_Body(call), request=request)
 
     async def aclose(self) -> None:
-        """Leave every call that is still open."""
-        await asyncio.gather(*(call.leave() for call in tuple(self._calls)))
+        """Leave every call that is still open; what does not end by itself then is stopped."""
+        calls = tuple(self._calls)
+        await asyncio.gather(*(call.leave() for call in calls))
+        tasks = {call.task for call in calls if not call.task.done()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=_GRACE)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Call:
@@ -48,6 +57,7 @@ class _Call:
         self._head: asyncio.Future[tuple[int, list[tuple[bytes, bytes]]]] = asyncio.get_running_loop().create_future()
         self._chunks: asyncio.Queue[bytes | Exception] = asyncio.Queue(maxsize=16)
         self._left = asyncio.Event()
+        self._whole = False
         self.task = asyncio.ensure_future(self._run(app))
 
     async def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
@@ -70,13 +80,14 @@ class _Call:
         return got
 
     async def leave(self) -> None:
-        """The caller goes away; the application is told and then stopped."""
+        """The caller goes away. The application is told; one that has answered whole is let to tidy up."""
         self._left.set()
         if not self._head.done():
             self._head.cancel()
-        if self.task is not asyncio.current_task():
-            self.task.cancel()
-            await asyncio.gather(self.task, return_exceptions=True)
+        while not self._chunks.empty():  # nobody reads any more: nothing may block on a full queue
+            self._chunks.get_nowait()
+        if self._whole and self.task is not asyncio.current_task():
+            await asyncio.wait({self.task})
 
     async def _run(self, app: App) -> None:
         try:
@@ -119,9 +130,12 @@ class _Call:
             if not self._head.done():
                 self._head.set_result((message["status"], list(message.get("headers", []))))
             return
+        if self._left.is_set():
+            return
         if message.get("body"):
             await self._chunks.put(bytes(message["body"]))
         if not message.get("more_body"):
+            self._whole = True
             await self._chunks.put(_END)
 
 
