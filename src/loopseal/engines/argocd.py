@@ -158,6 +158,7 @@ class Engine:
     async def evidence(self, application: Application, verdict: Verdict) -> Evidence:
         """Operation, resources, events, logs, differences and links around this verdict."""
         bundle = Bundle()
+        bundle.verdict(verdict)
         link = self.link(application)
         if link:
             bundle.link("application", link)

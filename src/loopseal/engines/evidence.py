@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from loopseal.domain.revision import Verdict
 from loopseal.engines.fields import Object, items, mapping, text
 from loopseal.net import clean
 from loopseal.ports import Evidence
@@ -35,6 +36,11 @@ class Bundle:
         if shown.strip():
             self._sections.append((title, shown))
             self._left -= len(title.encode()) + len(shown.encode())
+
+    def verdict(self, verdict: Verdict) -> None:
+        """What was said, and of what: known even when nothing more is to be had."""
+        named = "\n".join(str(one) for one in verdict.resources)
+        self.add("verdict", f"{verdict.state} {verdict.reason} {verdict.message}\n{named}".strip())
 
     def link(self, title: str, url: str) -> None:
         """One more place to look at; only web addresses, for pages make them clickable."""

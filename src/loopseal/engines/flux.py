@@ -152,6 +152,7 @@ class Engine:
     async def evidence(self, application: Application, verdict: Verdict) -> Evidence:
         """Conditions, history, events and logs around this verdict."""
         bundle = Bundle()
+        bundle.verdict(verdict)
         try:
             await collect(bundle, await self._clusters.connect(), self._place(application), verdict)
         except LoopsealError as error:

@@ -58,7 +58,6 @@ async def _objects(bundle: Bundle, cluster: Cluster, place: Place) -> None:
 
 
 async def _resources(bundle: Bundle, cluster: Cluster, verdict: Verdict) -> None:
-    bundle.add("resources", "\n".join(str(one) for one in verdict.resources))
     for one in verdict.resources[:_RESOURCES]:
         if one.namespace and one.kind != "Secret":
             named = f"{one.kind}/{one.name}"

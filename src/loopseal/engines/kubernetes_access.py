@@ -8,8 +8,10 @@ v1beta1), or by resolving the reference again. Does not live here: any call to t
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import ssl
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -118,23 +120,39 @@ def _parsed(content: Secret, context: str, file: Path | None, where: str) -> Sin
 
 
 def _tls(config: SingleConfig, where: str) -> ssl.SSLContext:
-    from lightkube.config.client_adapter import verify_cluster  # noqa: PLC0415 - an extra, loaded where it is needed
-
-    user = config.user
+    """The cluster's authority and our certificate, each as a file or as data in the kubeconfig."""
+    cluster, user = config.cluster, config.user
     assert user is not None  # noqa: S101 - `_parsed` refuses it
     try:
-        cluster = config.cluster
-        own = (cluster.certificate_auth, cluster.certificate_auth_data, user.client_cert, user.client_cert_data)
-        if not any(own):
+        authority = _pem(config, cluster.certificate_auth, cluster.certificate_auth_data)
+        certificate = _pem(config, user.client_cert, user.client_cert_data)
+        if not authority and not certificate:
             return tls_context()
-        return verify_cluster(config.cluster, user, config.abs_file)
-    except Exception as error:  # noqa: BLE001 - whatever the data is, a private key among it
+        context = ssl.create_default_context(cadata=authority.decode("ascii") or None)
+        if certificate:
+            _identify(context, certificate, _pem(config, user.client_key, user.client_key_data))
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; none of them is shown, a key may be in it
         raise ConfigError(
             Code.CONFIG_UNREADABLE,
             f"cannot use the kubeconfig's certificates ({type(error).__name__})",
             where=where,
             hint="certificate-authority, client-certificate and client-key must be readable PEM.",
         ) from None
+    return context
+
+
+def _pem(config: SingleConfig, file: str | None, data: str | None) -> bytes:
+    if data:
+        return base64.b64decode(data, validate=True)
+    return Path(config.abs_file(file)).read_bytes() if file else b""
+
+
+def _identify(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """OpenSSL takes our key from a file only: one that nobody else can open, for as long as it is read."""
+    with tempfile.NamedTemporaryFile(prefix="loopseal-") as file:
+        file.write(certificate + b"\n" + key)
+        file.flush()
+        context.load_cert_chain(file.name)
 
 
 def _fetch(config: SingleConfig, clock: Clock, where: str) -> Fetch:

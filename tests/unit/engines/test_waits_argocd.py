@@ -189,7 +189,9 @@ def test_a34_the_same_name_in_two_namespaces_is_two_applications() -> None:
     async def main() -> None:
         async with argo() as world:
             world.peer.create("a", url=URL, path="apps/a", namespace="team", destination="team")
-            world.peer.store.patch("Application", "team", "a", {"metadata": {"annotations": {"argocd.argoproj.io/skip-reconcile": "true"}}})
+            world.peer.store.patch(
+                "Application", "team", "a", {"metadata": {"annotations": {"argocd.argoproj.io/skip-reconcile": "true"}}}
+            )
             revision = world.git.commit({"apps/a/settings.yaml": settings_map("2")})
             theirs = Wait(Application("argo", "a", namespace="team"), revision, SOURCE, QUICK)
             ours, blocked = await asyncio.gather(

@@ -15,6 +15,7 @@ from loopseal.engines.flux_object import REQUESTED_AT
 from loopseal.errors import Code, ConfigError, Refused
 from loopseal.testing.clock import run
 from loopseal.testing.cluster import User
+from tests.unit.engines import worlds
 from tests.unit.engines.worlds import QUICK, URL, World, deployment, fluxcd, last, leftovers, settings_map, told
 
 SOURCE = ("GitRepository", "flux-system", "src")
@@ -140,7 +141,10 @@ def test_f15_what_it_applied_counts_as_far_as_it_is_flux_s_own() -> None:
                 " sourceRef: {kind: GitRepository, name: src, namespace: flux-system}}\n"
             )
             revision = world.git.commit(
-                {"apps/a/inner.yaml": nested, "apps/inner/web.yaml": deployment("web:slow").replace("web}", "inner}", 1)}
+                {
+                    "apps/a/inner.yaml": nested,
+                    "apps/inner/web.yaml": deployment("web:slow").replace("web}", "inner}", 1),
+                }
             )
             verdicts = await world.verdicts(revision)
             assert last(verdicts) == (State.SUCCEEDED, "APPLIED")
@@ -233,7 +237,9 @@ def test_f22_a_version_that_is_too_old_begins_the_watch_anew() -> None:
             assert last(await world.verdicts(revision)) == (State.SUCCEEDED, "APPLIED")
             assert world.peer.faults.gone < 4
             afresh = world.wire.count("GET", "/kustomizations", watch="true")
-            resumed = sum("resourceVersion" in params for _, path, params in world.wire.calls if path.endswith("kustomizations"))
+            resumed = sum(
+                "resourceVersion" in params for _, path, params in world.wire.calls if path.endswith("kustomizations")
+            )
             assert afresh > resumed
 
     run(main)
@@ -286,16 +292,10 @@ def test_without_the_right_to_ask_flux_finds_it_by_itself() -> None:
             revision = world.git.commit({"apps/a/settings.yaml": settings_map("2")})
             assert last(await world.verdicts(revision)) == (State.SUCCEEDED, "APPLIED")
             assert world.wire.count("PATCH", "/gitrepositories") == 1
-            found = await world.engine.preflight(world.app, world_source(), QUICK)
+            found = await world.engine.preflight(world.app, worlds.SOURCE, QUICK)
             assert "flux.no_patch" in {one.code for one in found}
 
     run(main)
-
-
-def world_source() -> Any:
-    from tests.unit.engines.worlds import SOURCE as place
-
-    return place
 
 
 def test_a_token_that_is_refused_is_an_authentication_error() -> None:

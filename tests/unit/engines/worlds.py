@@ -16,7 +16,6 @@ from loopseal.engines import argocd, flux
 from loopseal.errors import Code, ConfigError
 from loopseal.ports import Credential, Secret, Source, Wait
 from loopseal.settings import EngineSettings
-from loopseal.testing import objects
 from loopseal.testing.argocd import ArgoCD
 from loopseal.testing.clock import LoopClock
 from loopseal.testing.cluster import User
@@ -234,4 +233,3 @@ def told(verdicts: Sequence[Verdict]) -> list[str]:
 
 def last(verdicts: Sequence[Verdict]) -> tuple[State, str]:
     return verdicts[-1].state, verdicts[-1].reason
-
