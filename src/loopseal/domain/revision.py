@@ -164,6 +164,7 @@ class Tolerance:
     create_grace: float = 0.0
     """How long an application may not exist yet: for those that this very commit creates."""
     strict_health: bool = False
-    """Flux without health checks: read the health of every object itself, or refuse at preflight."""
+    """Flux without health checks: read the health of every object itself, or refuse at preflight. Argo CD: every
+    resource must be healthy by itself, not only the application's aggregate."""
     nudge: tuple[float, ...] = field(default=(2.0, 4.0, 8.0, 16.0, 32.0, 60.0))
     """Pauses between refreshes of one application while one is wanted; the last one repeats."""

@@ -47,7 +47,7 @@ class Reverter:
         """The edits that put back what `change` replaced, last one first. Raises Conflict, Unreachable."""
         revision, commit = await self._commit_of(change, tip)
         wrote = await self._wrote(change, revision, commit)
-        since = await self._since(revision, tip)
+        since = _until_reverted(await self._since(revision, tip), change)
         for one in wrote:
             await self._require_last_writer(one, change, since)
         return [_inverse(one) for one in reversed(wrote)]
@@ -106,6 +106,14 @@ class Reverter:
                     where=one.path,
                     hint="Putting the old value back would undo that too. Propose the value that you want.",
                 )
+
+
+def _until_reverted(since: Sequence[tuple[str, Commit]], change: str) -> Sequence[tuple[str, Commit]]:
+    """What came before the change's own revert: whoever asks again after a kill gets the edits that landed."""
+    for number, (_, commit) in enumerate(since):
+        if message.first(message.trailers(commit.message), message.REVERTS) == change:
+            return since[:number]
+    return since
 
 
 def _change_of(before: View, after: View, path: str, key: str) -> _Wrote:
