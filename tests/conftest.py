@@ -20,7 +20,9 @@ settings.load_profile("loopseal")
 
 @pytest.fixture(autouse=True)
 def _no_network(request: pytest.FixtureRequest) -> Iterator[None]:
-    if UNIT in request.path.parents:
+    inside = UNIT in request.path.parents
+    if inside:
         pytest_socket.disable_socket(allow_unix_socket=True)
     yield
-    pytest_socket.enable_socket()
+    if inside:
+        pytest_socket.enable_socket()

@@ -238,12 +238,12 @@ def test_a_bomb_does_not_go_off():
     ("encoding", "body", "says"),
     [
         ("br", b"x", "not asked for"),
-        ("gzip, gzip", gzip.compress(b"x"), "not asked for"),
+        ("gzip, gzip", gzip.compress(b"x", mtime=0), "not asked for"),
         ("gzip", b"plain", "not compressed as it says"),
         ("gzip", zlib.compress(b"x"), "not compressed as it says"),
-        ("gzip", gzip.compress(b"x")[:-1], "ends too early"),
+        ("gzip", gzip.compress(b"x", mtime=0)[:-1], "ends too early"),
         ("gzip", b"", "ends too early"),
-        ("gzip", gzip.compress(b"x") + b"more", "goes on after its end"),
+        ("gzip", gzip.compress(b"x", mtime=0) + b"more", "goes on after its end"),
     ],
 )
 def test_bodies_that_are_not_what_they_say(encoding: str, body: bytes, says: str):
