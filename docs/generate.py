@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -15,6 +16,9 @@ import click
 from loopseal import errors
 from loopseal.cli.app import COMMANDS, loopseal
 from loopseal.domain import change
+from loopseal.engines import reasons
+from loopseal.settings import reference
+from tests.recorded import usual_predicates
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 
@@ -87,7 +91,20 @@ def _first_line(kind: type) -> str:
     return " ".join(inspect.cleandoc(kind.__doc__ or "").split())
 
 
-PAGES: Final[Mapping[str, Callable[[], str]]] = {"cli.md": cli_page, "errors.md": errors_page, "change.md": change_page}
+def schema_page() -> str:
+    """The JSON Schema of the settings file, for editors."""
+    return json.dumps(reference.schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "cli.md": cli_page,
+    "errors.md": errors_page,
+    "change.md": change_page,
+    "settings.md": reference.page,
+    "loopseal.schema.json": schema_page,
+    "verdicts.md": reasons.page,
+    "predicates.md": usual_predicates.page,
+}
 
 
 def main() -> None:
