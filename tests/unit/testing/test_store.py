@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -84,7 +83,7 @@ def test_creating_twice_and_missing_objects_are_refused() -> None:
         store.create(named(config_map("a")))
         with pytest.raises(Rejected, match='configmaps "a" already exists'):
             store.create(named(config_map("a")))
-        with pytest.raises(Rejected, match='deployments.apps "b" not found'):
+        with pytest.raises(Rejected, match=r'deployments\.apps "b" not found'):
             store.need("Deployment", "team", "b")
         with pytest.raises(Rejected):
             store.delete("ConfigMap", "team", "b")
@@ -126,7 +125,7 @@ def test_apply_takes_out_what_is_not_wanted_any_more_and_keeps_the_status() -> N
 
 def test_negative_replicas_are_invalid() -> None:
     def work(store: Store) -> None:
-        with pytest.raises(Rejected, match="spec.replicas: Invalid value: -3: must be greater than or equal to 0"):
+        with pytest.raises(Rejected, match=r"spec\.replicas: Invalid value: -3: must be greater"):
             store.create(named(deployment("web", "x:v1", replicas=-3)))
 
     within(work)
@@ -140,18 +139,13 @@ def test_a_watch_brings_what_happened_since_and_then_what_happens() -> None:
         store.create(named(config_map("b")))
         seen: list[tuple[str, str]] = []
 
-        async def follow() -> None:
-            async for change in store.watch("ConfigMap", "team", since):
-                seen.append((change.type, change.object["metadata"]["name"]))
-
-        task = asyncio.create_task(follow())
-        await asyncio.sleep(1)
-        store.create(named(config_map("elsewhere"), "other"))
-        store.delete("ConfigMap", "team", "a")
-        await asyncio.sleep(1)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        store.create(named(config_map("c")))
+        changes = store.watch("ConfigMap", "team", since)
+        for _ in range(2):
+            change = await anext(changes)
+            seen.append((change.type, change.object["metadata"]["name"]))
+            if len(seen) == 1:
+                store.create(named(config_map("elsewhere"), "other"))
+                store.delete("ConfigMap", "team", "a")
         return seen
 
     assert run(main) == [("ADDED", "b"), ("DELETED", "a")]
