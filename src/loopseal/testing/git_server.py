@@ -13,16 +13,16 @@ import base64
 import secrets
 import socket
 import threading
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
 
-from loopseal.git.remotes.process import Bounds, run, with_environment
+from loopseal.git.remotes.process import Bounds, end, run, start
 from loopseal.testing.asgi import Dropped, Message, Receive, Scope, Send
 from loopseal.testing.clock import outside
 
@@ -167,23 +167,22 @@ class GitServer:
         return basic | {f"Bearer {token}" for token in self.tokens}
 
     async def _backend(self, fault: GitFault, variables: Mapping[str, str], receive: Receive, send: Send) -> None:
-        async with _started(["git", "http-backend"], variables) as process:
-            feeding = asyncio.create_task(_feed(process, receive))
-            try:
-                status, answer_headers = await _cgi_head(process)
-                if fault.cut is Cut.AFTER:
-                    await _collected(process)
-                    await _break(send)
-                if fault.truncate >= 0:
-                    body = await _collected(process)
-                    await _break(send, answer_headers, body[: fault.truncate])
-                await send({"type": "http.response.start", "status": status, "headers": answer_headers})
-                async for chunk in _chunks(process):
-                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
-            finally:
-                feeding.cancel()
-                await asyncio.gather(feeding, return_exceptions=True)
+        process = await start(["git", "http-backend"], variables, PIPE)
+        tasks = [asyncio.create_task(_feed(process, receive)), asyncio.create_task(_ignored(process))]
+        try:
+            status, headers = await _cgi_head(process)
+            if fault.cut is Cut.AFTER:
+                await _collected(process)
+                await _break(send)
+            if fault.truncate >= 0:
+                body = await _collected(process)
+                await _break(send, headers, body[: fault.truncate])
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            async for chunk in _chunks(process):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            await end(process, *tasks)
 
     def _variables(self, scope: Scope, headers: Mapping[str, str], call: Call) -> dict[str, str]:
         """What CGI (RFC 3875) and git-http-backend(1) tell the program."""
@@ -247,19 +246,6 @@ def _call(scope: Scope, headers: Mapping[str, str]) -> Call:
     return Call(method, f"{repository}/{last}", asked, headers.get("authorization", ""))
 
 
-@asynccontextmanager
-async def _started(argv: Sequence[str], variables: Mapping[str, str]) -> AsyncIterator[Process]:
-    command = with_environment(argv, variables)
-    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL)
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-        await process.communicate()
-
-
 async def _feed(process: Process, receive: Receive) -> None:
     """The request's body to git; a client that goes away takes git with it."""
     stdin, more = process.stdin, True
@@ -268,7 +254,8 @@ async def _feed(process: Process, receive: Receive) -> None:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                process.kill()
+                with suppress(ProcessLookupError):
+                    process.kill()
                 return
             stdin.write(message.get("body", b""))
             await stdin.drain()
@@ -300,6 +287,14 @@ async def _collected(process: Process) -> bytes:
     body = b"".join([chunk async for chunk in _chunks(process)])
     await process.wait()
     return body
+
+
+async def _ignored(process: Process) -> None:
+    """Read what git complains about, so that it never waits for us."""
+    stderr = process.stderr
+    assert stderr is not None  # noqa: S101 - it is a pipe
+    while await stderr.read(CHUNK):
+        pass
 
 
 async def _until_left(receive: Receive) -> None:

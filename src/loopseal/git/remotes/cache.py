@@ -120,6 +120,8 @@ def _config(authorization: str, ca: str, silence: float) -> bytes:
         "http": http,
         "gc": {"auto": "0"},
         "credential": {"helper": ""},
+        "protocol": {"allow": "never"},
+        **{f'protocol "{name}"': {"allow": "always"} for name in ("https", "http", "ssh", "file")},
         "init": {"defaultBranch": "main", "templateDir": ""},
         "advice": {"detachedHead": "false"},
     }

@@ -21,6 +21,9 @@ CHUNK: Final = 64 * 1024
 MAX_WORDS: Final = 16 * 1024
 """Bytes of standard error that are kept: its end."""
 
+_NO_PROGRAM: Final = 127
+"""Exit code of env(1) when there is no such program; also of a shell at the other end of an SSH connection."""
+
 _INHERITED: Final = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -68,9 +71,7 @@ async def run(
 ) -> Finished:
     """Run a program to its end, with `data` on its standard input. Raises Unreachable, ConfigError (not installed)."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *with_environment(argv, variables), stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
-        )
+        process = await start(argv, variables, PIPE)
     except OSError as error:
         raise ConfigError(Code.CONFIG_EXTRA_MISSING, f"cannot start {argv[0]}: {error}", where=where) from error
     feeding = asyncio.create_task(_feed(process, data))
@@ -88,17 +89,15 @@ async def run(
             hint="Is the host up, and is the way to it open?",
         ) from error
     finally:
-        await _end(process, feeding, listening)
-    if code == 127:  # noqa: PLR2004 - of env(1): no such program
+        await end(process, feeding, listening)
+    if code == _NO_PROGRAM and words.startswith("env:"):
         raise ConfigError(Code.CONFIG_EXTRA_MISSING, f"{argv[0]} is not installed", where=where)
     return Finished(code, out, words)
 
 
 async def succeeds(argv: Sequence[str], *, variables: Mapping[str, str], seconds: float) -> bool:
     """Whether a program that says nothing ends well in time. What it leaves in the background is left alone."""
-    process = await asyncio.create_subprocess_exec(
-        *with_environment(argv, variables), stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL, start_new_session=True
-    )
+    process = await start(argv, variables, DEVNULL)
     try:
         async with asyncio.timeout(seconds):
             return await process.wait() == 0
@@ -108,6 +107,36 @@ async def succeeds(argv: Sequence[str], *, variables: Mapping[str, str], seconds
         if process.returncode is None:
             _kill(process)
             await process.wait()
+
+
+async def start(argv: Sequence[str], variables: Mapping[str, str], ends: int) -> Process:
+    """A program in a session of its own, `ends` (PIPE or DEVNULL) at its three streams. To be ended with `end`.
+
+    Whoever is cancelled meanwhile leaves no half-started program behind.
+    """
+    command = with_environment(argv, variables)
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(*command, stdin=ends, stdout=ends, stderr=ends, start_new_session=True)
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with suppress(OSError):
+            await end(await starting)
+        raise
+
+
+async def end(process: Process, *tasks: asyncio.Task[None] | asyncio.Task[str]) -> None:
+    """Leave nothing behind, also when we are cancelled or gave up: the whole process group goes, and these tasks."""
+    if process.returncode is None:
+        _kill(process)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await process.wait()
+    transport = getattr(process, "_transport", None)
+    if transport is not None:
+        transport.close()  # closes pipes that a grandchild may still hold
 
 
 async def _feed(process: Process, data: bytes) -> None:
@@ -147,19 +176,6 @@ async def _last_words(process: Process) -> str:
     while chunk := await stderr.read(CHUNK):
         words = (words + chunk)[-MAX_WORDS:]
     return words.decode("utf-8", "replace")
-
-
-async def _end(process: Process, *tasks: asyncio.Task[object] | asyncio.Task[None] | asyncio.Task[str]) -> None:
-    """Leave nothing behind, also when we are cancelled or gave up: the whole process group goes."""
-    if process.returncode is None:
-        _kill(process)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await process.wait()
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()  # closes pipes that a grandchild may still hold
 
 
 def _kill(process: Process) -> None:

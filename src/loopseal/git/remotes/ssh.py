@@ -32,7 +32,7 @@ FAILED: Final = 255
 _SOCKET_PATH: Final = 100
 """Bytes that the path of a Unix socket may have (108 less what OpenSSH appends while it makes one)."""
 
-_SCP: Final = re.compile(r"(?P<user>[^@:/\s]+@)?(?P<host>[^@:/\s]+):(?P<path>(?!//)\S.*)")
+_SCP: Final = re.compile(r"(?P<user>[^@:/\s]+@)?(?P<host>[^@:/\s]+):(?P<path>(?!//|:)\S.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,7 @@ class Address:
 def address_of(url: str) -> Address | None:
     """The address in `ssh://user@host:port/path` or `user@host:path`; None when it is neither. Raises ConfigError."""
     if url.startswith(("ssh://", "git+ssh://")):
-        parts = urlsplit(url)
-        path = unquote(parts.path)
-        path = path[1:] if path.startswith("/~") else path
-        found = Address(parts.hostname or "", path, unquote(parts.username or ""), parts.port or 0)
+        found = _split(url)
     elif "://" not in url and (scp := _SCP.fullmatch(url)):
         found = Address(scp["host"], scp["path"], (scp["user"] or "").removesuffix("@"))
     else:
@@ -64,6 +61,24 @@ def address_of(url: str) -> Address | None:
     if not found.host or not found.path or any(part.startswith("-") for part in (found.host, found.user, found.path)):
         raise ConfigError(Code.CONFIG_INVALID, "not a usable SSH address", where=clean(url, 200))
     return found
+
+
+def _split(url: str) -> Address:
+    try:
+        parts = urlsplit(url)
+        port, password = parts.port or 0, parts.password
+    except ValueError as error:
+        raise ConfigError(Code.CONFIG_INVALID, "not a usable SSH address", where=clean(url, 200)) from error
+    if password is not None:
+        raise ConfigError(
+            Code.CONFIG_INVALID,
+            "an address must not hold a password",
+            where=clean(url, 200),
+            hint="Use a key: put it where `credential` points to.",
+        )
+    path = unquote(parts.path)
+    path = path[1:] if path.startswith("/~") else path
+    return Address(parts.hostname or "", path, unquote(parts.username or ""), port)
 
 
 class Identity:
