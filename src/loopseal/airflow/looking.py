@@ -16,11 +16,11 @@ from typing import Any, Final
 from loopseal import wire
 from loopseal.airflow.errand import PAUSES, Log
 from loopseal.airflow.outcome import Failure
+from loopseal.domain.decision import admits
 from loopseal.domain.proposal import Application
 from loopseal.domain.revision import State, Verdict, worst
 from loopseal.errors import Code, ConfigError, LoopsealError, Refused, Unreachable
 from loopseal.usecases import Route, World, watch
-from loopseal.usecases.propose import matches
 
 _COMMIT: Final = re.compile(r"(?:[0-9a-f]{64}|[0-9a-f]{40})(?![0-9a-f])")
 
@@ -98,7 +98,7 @@ class Sight:
 def route_of(world: World, wish: Wish) -> Route:
     """The target's route, narrowed to the named application. Raises ConfigError or Refused."""
     route = world.route(wish.target)
-    if not any(matches(pattern, wish.dag) for pattern in route.dags):
+    if not admits(route.dags, wish.dag):
         raise Refused(
             Code.PROPOSAL_DENIED,
             f"target {wish.target!r} does not list Dag {wish.dag!r} under `dags`",

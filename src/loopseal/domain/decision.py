@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -74,6 +75,13 @@ def decide(answers: Iterable[Decision], approvals: Iterable[Approval] = (), *, d
     if not told:
         return Deny((), "no policy allows it")
     return Allow(_ids(told))
+
+
+def admits(patterns: Iterable[str], name: str) -> bool:
+    """Whether one pattern covers all of `name`; `*` stands for any text. No pattern admits nobody, nor does no name."""
+    return bool(name) and any(
+        re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None for pattern in patterns
+    )
 
 
 def _ids(answers: Iterable[Decision]) -> tuple[str, ...]:

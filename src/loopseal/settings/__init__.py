@@ -23,12 +23,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from loopseal.domain.decision import admits
 from loopseal.domain.identity import Actor
 from loopseal.domain.proposal import Target
 from loopseal.errors import Code, ConfigError
@@ -138,16 +138,4 @@ def resolve_target(settings: Settings, name: str) -> Target:
 
 def dag_allowed(target: TargetSettings, dag_id: str) -> bool:
     """Whether this Dag may use the target: one pattern covers the whole id. No pattern allows none."""
-    return bool(dag_id) and any(_covers(pattern, dag_id) for pattern in target.dags)
-
-
-def _covers(pattern: str, dag_id: str) -> bool:
-    """`*` stands for any text; everything else for itself."""
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), dag_id, re.DOTALL) is not None
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of the file, for editors."""
-    from loopseal.settings import reference  # noqa: PLC0415 - reads source code; only who asks for a schema pays
-
-    return reference.schema()
+    return admits(target.dags, dag_id)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
 from loopseal.domain.change import Change, Cleared, Denied, Held, Proposed, Refusal
-from loopseal.domain.decision import Allow, Decision, Deny, Hold, decide
+from loopseal.domain.decision import Allow, Decision, Deny, Hold, admits, decide
 from loopseal.domain.identity import Actor, ActorKind
 from loopseal.domain.proposal import Edit, Proposal
 from loopseal.errors import Code, Conflict, Refused
@@ -101,14 +100,9 @@ def answers(route: Route, actor: Actor, dag: str) -> Sequence[Decision]:
     rule = f"target:{route.target.name}"
     if actor.kind is not ActorKind.DAG:
         return [Allow((rule,))]
-    if dag and any(matches(pattern, dag) for pattern in route.dags):
+    if admits(route.dags, dag):
         return [Allow((rule,))]
     return [Deny((rule,), f"target {route.target.name!r} does not list Dag {dag!r} under `dags`")]
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Whether `pattern` is all of `text`; `*` stands for anything, everything else for itself."""
-    return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("*")), text, re.DOTALL) is not None
 
 
 async def _decide(world: World, change: Change, dag: str) -> Change:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from loopseal.domain.change import Change
 from loopseal.domain.identity import Actor
@@ -31,14 +32,16 @@ async def revert(
 ) -> Change:
     """Propose what puts back all that the change replaced; commit and observe it as any other.
 
-    Raises Conflict when somebody wrote one of its keys since: then there is nothing that could be put back without
-    undoing that too.
+    A revert that the branch carries already is found again, whoever made it: its base is the commit before it, and
+    from there on `commit` looks for it. Raises Conflict when somebody wrote one of its keys since: then there is
+    nothing that could be put back without undoing that too.
     """
     reverting = revert_id(change_id)
     standing = await load(world, reverting)
     if standing is not None:
         return standing
-    edits = await world.repository(world.route(target).target).inverse(change_id)
+    repository = world.repository(world.route(target).target)
+    edits = await repository.inverse(change_id)
     proposal = await draft(
         world,
         change_id=reverting,
@@ -49,4 +52,7 @@ async def revert(
         labels=labels,
         reverts=change_id,
     )
+    found = await repository.find(reverting)
+    if found is not None:
+        proposal = replace(proposal, base=found.parent)
     return await propose(world, proposal, dag=dag, report=report)
