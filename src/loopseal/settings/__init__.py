@@ -139,3 +139,10 @@ def resolve_target(settings: Settings, name: str) -> Target:
 def dag_allowed(target: TargetSettings, dag_id: str) -> bool:
     """Whether this Dag may use the target: one pattern covers the whole id. No pattern allows none."""
     return admits(target.dags, dag_id)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the file, for editors."""
+    from loopseal.settings import reference  # noqa: PLC0415 - reads source code; only who asks for a schema pays
+
+    return reference.schema()
