@@ -9,8 +9,7 @@ import pytest
 
 from loopseal.testing.airflow_rest import await_until
 from loopseal.testing.git_server import GitFault
-
-from .conftest import Loop
+from tests.airflow.loop import Loop
 
 SURVIVORS = (
     "before_intent",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Loop
+from tests.airflow.loop import Loop
 
 RUNS: Mapping[str, Mapping[str, object]] = {
     "loop_change": {"tag": "2.0", "replicas": 2},

@@ -6,7 +6,7 @@ The order says what is to be done and until when; it is plain data, so that it c
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -18,7 +18,7 @@ from loopseal.domain.change import Change, Phase, Withdrawn, replay
 from loopseal.domain.identity import Actor
 from loopseal.domain.proposal import Target
 from loopseal.domain.revision import Verdict
-from loopseal.errors import LoopsealError, Unreachable
+from loopseal.errors import ConfigError, LoopsealError, Unreachable
 from loopseal.ports import Evidence, Repository
 from loopseal.usecases import OnFailure, Progress, World
 
@@ -193,15 +193,17 @@ async def _found(repository: Repository, change: Change) -> str:
 
 
 def links(world: World, ledger: TaskLedger, change_id: str) -> Links:
-    """Where people can look: the commit, once there is one, and the first application."""
+    """Where people can look: the commit, once there is one, and the first application. What has no page is left out."""
     events = ledger.events(change_id)
     if not events:
         return ()
     change = replay(events)
     target: Target = change.proposal.target
-    commit = commit_url(world.repository(target).url, change.revision) if change.revision else ""
-    first = next(iter(target.applications), None)
-    application = world.engine(first).link(first) if first is not None else ""
+    commit = application = ""
+    with suppress(ConfigError):  # the settings have changed since: that is told elsewhere
+        commit = commit_url(world.repository(target).url, change.revision) if change.revision else ""
+        first = next(iter(target.applications), None)
+        application = world.engine(first).link(first) if first is not None else ""
     return tuple((name, url) for name, url in (("commit", commit), ("application", application)) if url)
 
 
