@@ -153,6 +153,6 @@ def scalar(text: str) -> str | int | float | bool | None:
         return False
     if re.fullmatch(r"[-+]?(0|[1-9][0-9]{0,15})", text):
         return int(text)
-    if re.fullmatch(r"[-+]?[0-9]{1,16}\.[0-9]{0,16}([eE][-+]?[0-9]{1,2})?", text):
+    if re.fullmatch(r"[-+]?[0-9]{1,32}\.[0-9]{0,32}([eE][-+]?[0-9]{1,3})?", text):
         return float(text)
     return text
