@@ -58,13 +58,15 @@ def _pattern(line: str) -> tuple[str, str]:
 
 def _unquoted(text: str) -> str:
     """C-style quotes, as Git writes unusual names."""
-    names = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+    names = dict(zip(b"abfnrtv", b"\a\b\f\n\r\t\v", strict=True))
 
-    def one(found: re.Match[str]) -> str:
+    def one(found: re.Match[bytes]) -> bytes:
         code = found[1]
-        return chr(int(code, 8)) if code.isdigit() else names.get(code, code)
+        return bytes([int(code, 8) if code.isdigit() else names.get(code[0], code[0])])
 
-    return re.sub(r"\\([0-3][0-7]{2}|.)", one, text)
+    return re.sub(rb"\\([0-3][0-7]{2}|[^0-9])", one, text.encode("utf-8", "surrogateescape")).decode(
+        "utf-8", "surrogateescape"
+    )
 
 
 def _assign(state: dict[str, str], words: list[str], macros: Mapping[str, list[str]], *, depth: int) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
+from itertools import dropwhile
 from typing import Any, Final
 
 from loopseal.domain.proposal import ABSENT, Expect, Proposal, Scalar
@@ -76,9 +77,9 @@ def label(name: str) -> str:
 def _told(reason: str) -> tuple[str, str]:
     """Subject and body. The body is there only when the subject could not say it all."""
     lines = [one_line(line, BODY) for line in reason[: 4 * BODY].splitlines()]
-    told = [line for line in lines if line] or ["change"]
-    subject = one_line(told[0], SUBJECT)
-    rest = lines[lines.index(told[0]) + 1 :] if subject == told[0] else lines
+    lines = list(dropwhile(lambda line: not line, lines)) or ["change"]
+    subject = one_line(lines[0], SUBJECT)
+    rest = lines[1:] if subject == lines[0] else lines
     body = "\n".join(_harmless(line) for line in rest).strip("\n")[:BODY]
     return _subject(subject), re.sub(r"\n{3,}", "\n\n", body).rstrip()
 
