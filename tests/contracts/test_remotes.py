@@ -2,7 +2,10 @@
 
 import logging
 import os
+import signal
+import socket
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +15,8 @@ from loopseal.errors import Code, ConfigError, LoopsealError, Refused, Unreachab
 from loopseal.git.objects import Commit, commit_of, make, tree_entries
 from loopseal.git.pack import PackBuilder
 from loopseal.git.remote import ZERO, AmbiguousPush, Fetch, GitObject, ObjectKind, Outcome, RefUpdate
-from loopseal.testing.git_server import Cut, GitFault, fast_import
+from loopseal.git.remotes import open_remote
+from loopseal.testing.git_server import Cut, GitFault, GitServer, fast_import, serve
 from tests.contracts import hosts as made
 from tests.contracts.hosts import ALL, HTTP, SSH, TOKEN, Known, run, token
 
@@ -576,6 +580,75 @@ def test_an_answer_that_is_too_large_is_not_taken(host):
     run(main)
 
 
+@pytest.mark.parametrize(
+    "fault", [GitFault(cut=Cut.BEFORE), GitFault(cut=Cut.AFTER), GitFault(status=500), GitFault(hang=True)]
+)
+def test_gits_own_push_that_breaks_off_is_ambiguous(find, fault):
+    async def main():
+        host = find("git-http")
+        name = await host.repository(FILES)
+        reader = Reader(host.open(name, timeout=2.0))
+        tip = (await reader.remote.refs(MAIN))[MAIN]
+        commit, pack = await reader.edited(tip, PATH, b"perhaps\n")
+        fault.service, fault.method, fault.times = "git-receive-pack", "POST", 1
+        host.server.faults.append(fault)
+        with pytest.raises(AmbiguousPush):
+            await reader.remote.push([RefUpdate(MAIN, tip, commit.oid)], pack)
+        assert (await reader.remote.refs(MAIN))[MAIN] == (commit.oid if fault.cut is Cut.AFTER else tip)
+        await reader.remote.aclose()
+
+    run(main)
+
+
+# --- TLS and names
+
+
+@pytest.fixture(scope="module")
+def secure(tmp_path_factory):
+    """An https host with a certificate that signs itself: its address, its certificate, its server."""
+    folder = tmp_path_factory.mktemp("tls")
+    pem, key = folder / "cert.pem", folder / "key.pem"
+    made.certificate(pem, key)
+    server = GitServer(folder)
+    with serve(server, certificate=(pem, key)) as base:
+        yield base, pem, server
+
+
+@pytest.mark.parametrize("mode", ["wire", "git"])
+def test_https_with_its_own_authority(secure, mode):
+    async def main():
+        base, pem, server = secure
+        await server.create(f"{mode}.git", {"a": b"1"})
+        remote = open_remote(f"{base}/{mode}.git", mode=mode, ca=f"{pem}")
+        assert MAIN in await remote.refs(MAIN)
+        await remote.aclose()
+
+    run(main)
+
+
+@pytest.mark.parametrize("mode", ["auto", "wire", "git"])
+def test_https_that_nobody_vouches_for(secure, mode):
+    async def main():
+        remote = open_remote(f"{secure[0]}/a.git", mode=mode)
+        with pytest.raises(Unreachable) as caught:
+            await remote.refs(MAIN)
+        assert caught.value.code is Code.NET_TLS
+        await remote.aclose()
+
+    run(main)
+
+
+def test_a_host_that_nobody_knows():
+    async def main():
+        remote = open_remote("https://no-such-host.invalid/a.git", mode="wire")
+        with pytest.raises(Unreachable) as caught:
+            await remote.refs(MAIN)
+        assert caught.value.code is Code.NET_UNREACHABLE
+        await remote.aclose()
+
+    run(main)
+
+
 # --- how little is said
 
 
@@ -635,6 +708,19 @@ def test_nobody_at_the_other_end(shell):
             await remote.refs(MAIN)
         assert caught.value.code is Code.GIT_UNREACHABLE
         await remote.aclose()
+
+    run(main)
+
+
+def test_a_host_that_accepts_and_never_speaks(shell):
+    async def main():
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            shell.base = f"ssh://nobody@127.0.0.1:{listening.getsockname()[1]}"
+            remote = shell.open("a.git", timeout=1.0)
+            with pytest.raises(Unreachable) as caught:
+                await remote.refs(MAIN)
+            assert caught.value.code in {Code.GIT_UNREACHABLE, Code.NET_TIMEOUT}
+            await remote.aclose()
 
     run(main)
 
@@ -711,3 +797,24 @@ def test_no_secret_is_seen_anywhere(host, caplog):
     everything = "\n".join([*texts, caplog.text]) + b"\n".join(seen).decode("utf-8", "replace")
     for line in planted:
         assert line not in everything
+
+
+# --- the server as a program
+
+
+def test_the_server_is_a_program_too(tmp_path):
+    async def read(line):
+        base, pair = line.split()
+        name, _, password = pair.partition(":")
+        secrets = Known({"it": token(password)})
+        remote = open_remote(f"{base}/a.git", mode="wire", secrets=secrets, credential="it", username=name)
+        assert MAIN in await remote.refs(MAIN)
+        await remote.aclose()
+
+    run(lambda: GitServer(tmp_path).create("a.git", {"a": b"1"}))
+    command = [sys.executable, "-m", "loopseal.testing.git_server", f"{tmp_path}", "--user", "me"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as program:
+        line = program.stdout.readline().decode()
+        run(lambda: read(line))
+        program.send_signal(signal.SIGINT)
+        assert program.wait() == 0

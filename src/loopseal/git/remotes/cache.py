@@ -87,6 +87,8 @@ class PrivateGit:
 
     async def _started(self, argv: Sequence[str], data: bytes) -> Finished:
         variables = {**_VARIABLES, "GIT_CONFIG_GLOBAL": f"{self._folder}/config"}
+        if self._ca:
+            variables["GIT_SSL_CAINFO"] = self._ca  # the variable, where somebody set it, goes before the file
         if self._identity is not None:
             variables["GIT_SSH_COMMAND"] = shlex.join(["ssh", *await self._identity.options()])
             variables["GIT_SSH_VARIANT"] = "ssh"
@@ -96,7 +98,7 @@ class PrivateGit:
     async def _ready(self) -> Path:
         """The folder, with a configuration that holds the credential as it is now."""
         authorization = "" if self._identity else await self._access.authorization()
-        config = _config(authorization, self._ca, self._bounds.silence)
+        config = _config(authorization, self._bounds.silence)
         fresh = self._folder is None
         folder = self._folder = self._folder or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="loopseal-git-"))
         if config != self._config:
@@ -109,13 +111,11 @@ class PrivateGit:
         return folder
 
 
-def _config(authorization: str, ca: str, silence: float) -> bytes:
+def _config(authorization: str, silence: float) -> bytes:
     """Git's only configuration."""
     http = {"followRedirects": "false", "lowSpeedLimit": "1", "lowSpeedTime": f"{max(int(silence), 1)}"}
     if authorization:
         http["extraHeader"] = f"Authorization: {authorization}"
-    if ca:
-        http["sslCAInfo"] = ca
     sections = {
         "http": http,
         "gc": {"auto": "0"},

@@ -54,10 +54,8 @@ class LocalChannel:
             if service is Service.RECEIVE:
                 raise AmbiguousPush(str(error)) from error
             raise
-        if ended.code and not ended.out:
+        if ended.code and not ended.out and service is Service.UPLOAD:
             said = f"git ended with {ended.code}: {clean(ended.words, 200)}"
-            if service is Service.RECEIVE and ended.code < 0:
-                raise AmbiguousPush(f"{self._url}: {said}")
             raise Unreachable(Code.GIT_PROTOCOL, said, where=self._url, hint="See what git says.")
         return ended.out
 

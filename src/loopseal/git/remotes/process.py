@@ -35,11 +35,12 @@ _INHERITED: Final = (
     "GIT_PREFIX",
     "GIT_CONFIG_PARAMETERS",
     "GIT_CONFIG_COUNT",
+    "GIT_SSL_NO_VERIFY",
     "GIT_TRACE",
     "GIT_TRACE_PACKET",
     "GIT_TRACE_CURL",
 )
-"""Variables of a surrounding git (a hook) or of somebody's debugging, which would lead or expose ours."""
+"""Variables of a surrounding git (a hook) or of somebody's debugging, which would mislead, weaken or expose ours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,12 +153,11 @@ class SshChannel:
     async def ask(self, service: Service, body: bytes, version: int) -> bytes:
         """One request on one channel of the held connection, sent without waiting for the greeting."""
         try:
-            ended = await self._run(service, body, version)
+            greeting, answer = split_advertisement((await self._run(service, body, version)).out)
         except Unreachable as error:
             if service is Service.RECEIVE:
                 raise AmbiguousPush(str(error)) from error
             raise
-        greeting, answer = split_advertisement(ended.out)
         if service is Service.UPLOAD and greeting.version != version and 2 in {version, greeting.version}:  # noqa: PLR2004 - of the protocol
             raise malformed(f"the host speaks protocol version {greeting.version}, not {version}")
         return answer
