@@ -54,7 +54,7 @@ def project(value: Mapping[str, Any], fields: Iterable[str]) -> Object:
 
 
 def _take(value: Any, path: list[str], out: Object) -> None:
-    if not isinstance(value, Mapping) or path[0] not in value:
+    if not isinstance(value, dict) or path[0] not in value:
         return
     if len(path) == 1:
         out[path[0]] = value[path[0]]
@@ -66,7 +66,7 @@ def _take(value: Any, path: list[str], out: Object) -> None:
 
 
 def _but(value: Any, paths: list[list[str]]) -> Any:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return value
     gone = {path[0] for path in paths if len(path) == 1}
     inner = {name: [path[1:] for path in paths if path[0] == name and len(path) > 1] for name in value}
