@@ -21,7 +21,7 @@ from loopseal.ports import Ancestry, Wait
 from tests.simulators import schedules, worlds
 
 BLOCK = 50
-SEEDS = {"argocd": 1000, "flux": 800, "argocd_objects": 200}
+SEEDS = {"argocd": 1200, "flux": 700, "argocd_objects": 100}
 
 
 @pytest.mark.parametrize(

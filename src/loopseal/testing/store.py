@@ -245,10 +245,10 @@ class Store:
 
 
 def merge(target: Any, patch: Any) -> Any:
-    """RFC 7396: what `target` becomes; nothing is changed in place."""
-    if not isinstance(patch, Mapping):
+    """RFC 7396 on plain JSON data: what `target` becomes; nothing is changed in place."""
+    if not isinstance(patch, dict):
         return patch
-    out = dict(target) if isinstance(target, Mapping) else {}
+    out = dict(target) if isinstance(target, dict) else {}
     for name, value in patch.items():
         if value is None:
             out.pop(name, None)
