@@ -143,6 +143,9 @@ FINDINGS: Final = (
     ("argocd.promotion", "warning", "Rendered manifests must be merged before they are applied."),
     ("argocd.default_retry", "note", "A refused commit is tried for 310 s before it counts as failed."),
     ("argocd.sync_window", "warning", "A sync window is closed."),
+    ("argocd.missing", "error", "It does not exist; a note with `create_grace`."),
+    ("argocd.version", "note", "Connection test: what answers."),
+    ("argocd.rights", "note", "Connection test: we may not read everything."),
     ("argocd.no_get", "error", "The right to read the application is missing."),
     ("argocd.no_sync", "warning", "Automated sync is off and the right to sync is missing."),
     ("argocd.no_logs", "note", "The right to read logs is missing."),
@@ -168,6 +171,11 @@ FINDINGS: Final = (
     ("flux.depends_on", "note", "It waits for another Kustomization."),
     ("flux.remote_cluster", "note", "It applies to another cluster."),
     ("flux.chart_version", "warning", "A chart from Git is only released when its version is raised."),
+    ("flux.missing", "error", "It does not exist; a note with `create_grace`."),
+    ("flux.no_get", "error", "The right to read it is missing."),
+    ("flux.no_patch", "note", "The right to ask Flux to look again is missing: its own interval finds the commit."),
+    ("flux.version", "note", "Connection test: what answers."),
+    ("flux.rights", "note", "Connection test: we may not read everything."),
     ("flux.retry_on_failure", "note", "A failed release is tried for ever."),
 )
 """Code, level and meaning of every finding of the two preflights."""

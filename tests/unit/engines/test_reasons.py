@@ -44,7 +44,7 @@ def test_every_reason_in_the_table_is_said_somewhere():
 
 
 def test_every_finding_is_in_the_table():
-    written = "".join(path.read_text() for path in ENGINES.glob("*preflight.py"))
+    written = "".join(path.read_text() for path in ENGINES.glob("*.py") if path.name != "reasons.py")
     said = set(re.findall(r'"((?:argocd|flux)\.[a-z_]+)"', written))
     said |= {
         f"{engine}.{name}" for engine in ("argocd", "flux") for name in re.findall(r'f"\{engine\}\.([a-z_]+)"', written)

@@ -95,7 +95,7 @@ class Counting(httpx2.AsyncBaseTransport):
 def leftovers(world: World) -> set[str]:
     """Names of our tasks, and paths of calls that are still open."""
     tasks = {task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("loopseal")}
-    return tasks | {call.request.url.path for call in world.wire.inner._calls}
+    return tasks | {call.request.url.path for call in world.wire.inner._calls if not call._left.is_set()}
 
 
 class Graph:
