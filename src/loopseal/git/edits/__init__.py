@@ -22,7 +22,7 @@ def apply(edit: Edit, before: bytes | None, *, blob: str = "") -> bytes | None:
 
     `blob` is the file's blob id, for the expectations of PutFile and DeleteFile; without it, it is computed (SHA-1).
     Raises Refused (it is not safe; the code says why) and Conflict (`edit.expectation`, `edit.file_exists`). Work for
-    the processor: about a millisecond for a KiB, a second for a MiB.
+    the processor: some milliseconds for a file of 1 KiB, and some seconds for the largest.
     """
     match edit:
         case PutFile():

@@ -17,7 +17,7 @@ from loopseal.domain.proposal import ABSENT, Expect, Scalar
 from loopseal.errors import Code, Refused
 from loopseal.git.edits import scalars
 from loopseal.git.edits.selector import Index, Key, Match, Step, render
-from loopseal.git.edits.source import MAX_DEPTH, Source, encrypted
+from loopseal.git.edits.source import MAX_DEPTH, Source, encrypted, too_deep
 
 
 @dataclass(slots=True)
@@ -114,8 +114,10 @@ class JsonFile:
     def remove(self) -> bytes:
         """The file without the key, which must be there with a scalar value."""
         key = self.steps[-1]
-        if isinstance(self.place, _Gap) or not isinstance(key, Key):
-            raise self.refusal(Code.EDIT_KEY_MISSING, self.missing or "only a key of an object can be removed")
+        if isinstance(self.place, _Gap):
+            raise self.refusal(Code.EDIT_KEY_MISSING, self.place.why)
+        if not isinstance(key, Key):
+            raise self.refusal(Code.EDIT_NOT_SCALAR, "only a key of an object can be removed")
         members = self._parent().members
         place = self.trail[-1]
         start, end = members[place][1], self.place.end
@@ -259,7 +261,7 @@ class _Scanner:
             elif inner.kind in "{[":
                 open_.append(inner)
                 if len(open_) > MAX_DEPTH:
-                    raise Refused(Code.EDIT_TOO_LARGE, "the file is nested too deeply", where=self.source.path)
+                    raise too_deep(self.source.path)
         self.space()
         if self.at != len(self.text):
             self.fail("the end")

@@ -34,6 +34,7 @@ def set_value(edit: SetValue, before: bytes) -> bytes:
     where = f"{edit.path}: {edit.key}"
     scalars.check(edit.value, where)
     file = open_file(edit.path, before, edit.key)
+    _refuse_own_match(file)
     expect(file, edit.expect)
     if not file.missing:
         return file.set(edit.value)
@@ -48,6 +49,7 @@ def set_value(edit: SetValue, before: bytes) -> bytes:
 def remove_key(edit: RemoveKey, before: bytes) -> bytes:
     """The file without the key."""
     file = open_file(edit.path, before, edit.key)
+    _refuse_own_match(file)
     expect(file, edit.expect)
     if file.missing and edit.expect is ABSENT:
         return before
@@ -77,6 +79,16 @@ def set_image(edit: SetImage, before: bytes) -> bytes:
         elif not files[field].missing:
             after = remove_key(RemoveKey(edit.path, key), after)
     return after
+
+
+def _refuse_own_match(file: KeyedFile) -> None:
+    if selector.hangs_on_itself(file.steps):
+        raise Refused(
+            Code.EDIT_SELECTOR,
+            "the selector matches by the very key that would change",
+            where=file.where,
+            hint="Name the item by its number, or by another field.",
+        )
 
 
 def expect(file: KeyedFile, wanted: Scalar | Expect) -> None:

@@ -78,6 +78,16 @@ def render(steps: tuple[Step, ...]) -> str:
     return out.removeprefix(".")
 
 
+def hangs_on_itself(steps: tuple[Step, ...]) -> bool:
+    """Whether the key is one of those that its own match looks at: once set, the selector would mean nothing."""
+    for at, step in enumerate(steps):
+        if isinstance(step, Match):
+            rest = tuple(below.name if isinstance(below, Key) else None for below in steps[at + 1 :])
+            if any(field == rest for field, _ in step.conditions):
+                return True
+    return False
+
+
 def _quoted(text: str, bare: re.Pattern[str]) -> str:
     if bare.fullmatch(text):
         return text

@@ -104,6 +104,13 @@ def _refuse_filtered(path: str, data: bytes) -> None:
         )
 
 
+def too_deep(path: str) -> Refused:
+    """The refusal for a file that is nested more deeply than anybody nests by hand."""
+    return Refused(
+        Code.EDIT_TOO_LARGE, "the file is nested too deeply", where=path, hint="Write it whole with PutFile."
+    )
+
+
 def encrypted(path: str, tool: str) -> Refused:
     """The refusal for a file that `tool` encrypted."""
     return Refused(

@@ -46,11 +46,7 @@ class YamlFile:
 
     def set(self, value: Scalar) -> bytes:
         """The file with `value` under the key, which must be there."""
-        place = self.place
-        if isinstance(place, Absent):
-            raise self.refusal(Code.EDIT_KEY_MISSING, place.why)
-        if "{{" in place.text:
-            raise self.refusal(Code.EDIT_TEMPLATE, "the value is a template: something else will fill it")
+        place = self._found()
         if scalars.is_written(value, place.text, place.style):
             return self.source.mark + self.source.body
         piece = scalars.yaml_text(value, place.style, flow=place.flow)
@@ -60,6 +56,13 @@ class YamlFile:
         change = Change.FILL if place.style is Style.EMPTY else Change.SET
         proof.prove(Claim(change, self.steps, place.trail, value), self.tree, after)
         return after
+
+    def _found(self) -> Found:
+        if isinstance(self.place, Absent):
+            raise self.refusal(Code.EDIT_KEY_MISSING, self.place.why)
+        if "{{" in self.place.text:
+            raise self.refusal(Code.EDIT_TEMPLATE, "the value is a template: something else will fill it")
+        return self.place
 
     def add(self, value: Scalar) -> bytes:
         """The file with the key added as the last one of its mapping."""
@@ -105,9 +108,7 @@ class YamlFile:
 
     def remove(self) -> bytes:
         """The file without the key, which must be there with a scalar value."""
-        place = self.place
-        if isinstance(place, Absent):
-            raise self.refusal(Code.EDIT_KEY_MISSING, place.why)
+        place = self._found()
         if place.pair is None or not isinstance(self.steps[-1], Key):
             raise self.refusal(Code.EDIT_NOT_SCALAR, "only a key of a mapping can be removed")
         mapping = place.pair.parent
@@ -161,7 +162,7 @@ def _content_end(body: bytes, node: Node) -> int:
     """Where the last thing within `node` ends that is no comment and no blank line."""
     while True:
         inside = [child for child in node.children if child.type != "comment"]
-        if node.type in yaml_tree.STYLES or not inside:
+        if node.type in yaml_tree.LEAVES or not inside:
             break
         node = inside[-1]
     end = node.end_byte

@@ -20,7 +20,7 @@ from tree_sitter import Language, Node, Parser
 from loopseal.errors import Code, Refused
 from loopseal.git.edits.events import events
 from loopseal.git.edits.scalars import Style, unquote
-from loopseal.git.edits.source import MAX_DEPTH, REMEMBERED, Source, encrypted
+from loopseal.git.edits.source import MAX_DEPTH, REMEMBERED, Source, encrypted, too_deep
 
 MAX_LINES: Final = 32_767
 MAX_LINE: Final = 32_767
@@ -42,7 +42,7 @@ SEQUENCES: Final = frozenset({"block_sequence", "flow_sequence"})
 _PAIRS: Final = frozenset({"block_mapping_pair", "flow_pair"})
 _WRAPPERS: Final = frozenset({"block_node", "flow_node"})
 _TEXTS: Final = frozenset({"comment", "block_scalar", "double_quote_scalar", "single_quote_scalar"})
-_LEAVES: Final = _TEXTS | {"plain_scalar", "anchor", "alias", "tag", "yaml_directive", "tag_directive"}
+LEAVES: Final = _TEXTS | {"plain_scalar", "anchor", "alias", "tag", "yaml_directive", "tag_directive"}
 _IMPLIED: Final = frozenset({":", "-", ","})  # what every pair, item or list has is no news
 
 
@@ -102,18 +102,18 @@ def _walk(tree: Tree) -> None:
     while True:
         node = cursor.node
         kind = node.type  # type: ignore[union-attr]  # a cursor always stands on a node
-        if kind not in _LEAVES and cursor.goto_first_child():
+        if kind not in LEAVES and cursor.goto_first_child():
             if kind in _WRAPPERS:
                 open_.append("")
             else:
                 open_.append(kind)
                 take(("<", kind))
             if len(open_) > 3 * MAX_DEPTH:  # a level is a wrapper, a collection, and a pair or an item
-                raise _too_deep(tree.source)
+                raise too_deep(tree.source.path)
             continue
         if kind not in _IMPLIED:
             start, end = node.byte_range  # type: ignore[union-attr]
-            take((kind, body[start:end]))
+            take((kind, _own(kind, body[start:end])))
             if kind in _TEXTS:
                 tree.texts.append((start, end))
         while not cursor.goto_next_sibling():
@@ -123,6 +123,11 @@ def _walk(tree: Tree) -> None:
                 return
             if kind := open_.pop():
                 take((">", kind))
+
+
+def _own(kind: str, text: bytes) -> bytes:
+    """The text of a leaf. Blank lines below a block scalar are none of it, unless it keeps them (`|+`)."""
+    return text.rstrip() if kind == "block_scalar" and b"+" not in text.partition(b"\n")[0] else text
 
 
 _ENTRY: Final = re.compile(rb"[-?:](?=\s|$)")
@@ -152,7 +157,7 @@ def _refuse_dangerous(source: Source) -> None:
         return
     leads = set(_LEAD.findall(source.body))
     if len({gap.end() for lead in leads for gap in _GAP.finditer(lead)}) > MAX_COLUMNS:
-        raise _too_deep(source)
+        raise too_deep(source.path)
     if events(source.body) is None:
         raise _invalid(source)
 
@@ -163,12 +168,6 @@ def _invalid(source: Source) -> Refused:
         "the file is not valid YAML",
         where=source.path,
         hint="If it is a template, edit the values that it is rendered from.",
-    )
-
-
-def _too_deep(source: Source) -> Refused:
-    return Refused(
-        Code.EDIT_TOO_LARGE, "the file is nested too deeply", where=source.path, hint="Write it whole with PutFile."
     )
 
 
