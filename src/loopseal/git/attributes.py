@@ -13,6 +13,7 @@ from typing import Final
 
 _REWRITING: Final = ("filter", "working-tree-encoding")
 _MACRO: Final = "[attr]"
+_BLANKS: Final = re.compile(r"[ \t\r]+")
 _LINE_LIMIT: Final = 2048
 """Bytes of one line: Git ignores longer ones."""
 
@@ -24,15 +25,20 @@ def rewriting(path: str, files: Mapping[str, bytes]) -> str:
     one file the last line.
     """
     state: dict[str, str] = {}
-    macros: dict[str, list[str]] = {"binary": ["-diff", "-merge", "-text"]}
+    macros = {"binary": ["-diff", "-merge", "-text"], **_macros(files.get("", b""))}
     for folder in sorted(files, key=lambda name: name.count("/") + bool(name)):
+        within = path.removeprefix(f"{folder}/") if folder else path
         for pattern, words in _rules(files[folder]):
-            if pattern.startswith(_MACRO):
-                if not folder:
-                    macros[pattern.removeprefix(_MACRO).strip()] = words
-            elif _matches(pattern, path.removeprefix(f"{folder}/") if folder else path):
+            if not pattern.startswith(_MACRO) and _matches(pattern, within):
                 _assign(state, words, macros, depth=0)
     return next((f"{name}={state[name]}" for name in _REWRITING if state.get(name)), "")
+
+
+def _macros(data: bytes) -> dict[str, list[str]]:
+    """The names that the root's file gives to sets of attributes; they hold wherever they stand."""
+    return {
+        pattern.removeprefix(_MACRO).strip(): words for pattern, words in _rules(data) if pattern.startswith(_MACRO)
+    }
 
 
 def _rules(data: bytes) -> Iterator[tuple[str, list[str]]]:
@@ -43,7 +49,7 @@ def _rules(data: bytes) -> Iterator[tuple[str, list[str]]]:
             continue
         pattern, rest = _pattern(line)
         if pattern and not pattern.startswith("!"):
-            yield pattern, rest.split()
+            yield pattern, _BLANKS.split(rest.strip(" \t\r"))
 
 
 def _pattern(line: str) -> tuple[str, str]:
@@ -52,7 +58,7 @@ def _pattern(line: str) -> tuple[str, str]:
         return _MACRO + name, rest
     if line.startswith('"') and (found := re.match(r'"((?:[^"\\]|\\.)*)"', line)):
         return _unquoted(found[1]), line[found.end() :]
-    words = line.split(None, 1)
+    words = _BLANKS.split(line, 1)
     return words[0], "".join(words[1:])
 
 
@@ -81,38 +87,48 @@ def _assign(state: dict[str, str], words: list[str], macros: Mapping[str, list[s
 
 
 def _matches(pattern: str, path: str) -> bool:
+    """Whether `path`, relative to the pattern's file, is meant. Takes no more than their lengths multiplied."""
     if pattern.endswith("/"):
         return False
     if "/" not in pattern:
-        return _wildcard(pattern).fullmatch(path.rpartition("/")[2]) is not None
-    return _wildcard(pattern.removeprefix("/")).fullmatch(path) is not None
+        return _component(pattern).fullmatch(path.rpartition("/")[2]) is not None
+    names, parts = path.split("/"), pattern.removeprefix("/").split("/")
+    reached = {0}
+    for number, part in enumerate(parts):
+        if part == "**":
+            least = number == len(parts) - 1
+            reached = set(range(min(reached, default=len(names) + 1) + least, len(names) + 1))
+        else:
+            wanted = _component(part)
+            reached = {at + 1 for at in reached if at < len(names) and wanted.fullmatch(names[at])}
+    return len(names) in reached
 
 
 @lru_cache(maxsize=512)
-def _wildcard(pattern: str) -> re.Pattern[str]:
-    """The regular expression for a pattern of gitignore(5)."""
-    out, at = [], 0
+def _component(pattern: str) -> re.Pattern[str]:
+    """The regular expression for one name. What is between two stars is taken where it first fits, once and for all."""
+    chunks, at = [""], 0
     while at < len(pattern):
-        rest = pattern[at:]
-        if rest.startswith("**/") and (at == 0 or pattern[at - 1] == "/"):
-            out.append("(?:[^/]+/)*")
-            at += 3
-        elif rest == "**" and (at == 0 or pattern[at - 1] == "/"):
-            out.append(".+")
-            at += 2
-        elif found := re.match(r"\[([!^]?)(\]?[^\]/]*)\]", rest):
-            out.append(_class(found[1], found[2]))
+        char = pattern[at]
+        if char == "*":
+            chunks.append("")
+            at += 1
+        elif char == "[" and (found := re.match(r"\[([!^]?)(\]?[^\]]*)\]", pattern[at:])):
+            chunks[-1] += _class(found[1], found[2])
             at += found.end()
         else:
-            out.append({"*": "[^/]*", "?": "[^/]"}.get(rest[0], re.escape(rest[1:2] if rest[0] == "\\" else rest[0])))
-            at += 2 if rest[0] == "\\" else 1
-    return re.compile("".join(out), re.DOTALL)
+            at += char == "\\" and at + 1 < len(pattern)
+            chunks[-1] += "." if char == "?" else re.escape(pattern[at])
+            at += 1
+    first, *rest = chunks
+    told = first + "".join(f"(?>.*?{chunk})" for chunk in rest[:-1]) + (f".*{rest[-1]}" if rest else "")
+    return re.compile(told, re.DOTALL)
 
 
 def _class(negated: str, members: str) -> str:
-    kept = members.replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]").replace("^", r"\^")
+    kept = re.sub(r"([\\\[\]^&~|])", r"\\\1", members)
     try:
         re.compile(f"[{kept}]")
     except re.error:
         return "(?!)"
-    return f"(?!/)[{'^' if negated else ''}{kept}]"
+    return f"[{'^' if negated else ''}{kept}]"

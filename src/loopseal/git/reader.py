@@ -109,8 +109,11 @@ class Reader:
 
     async def _commits(self, shelf: _Shelf, revisions: Sequence[str]) -> None:
         absent = [revision for revision in revisions if revision not in self.store]
+        if absent == [self.tip] and self._remote.filters:
+            self.store.put(await self._get(self._tip_request()))
+            absent = [revision for revision in absent if revision not in self.store]
         if absent and self._remote.filters:
-            self.store.put(await self._get(self._commit_request(absent)))
+            self.store.put(await self._get(Fetch(tuple(absent), depth=1, filter="tree:0")))
         elif absent:
             await self._whole(absent, absent)
         for revision in revisions:
@@ -130,13 +133,12 @@ class Reader:
                 if not all(oid in self.store for oid in needed):
                     self.store.put(await self._get(Fetch((self.tip,), depth=depth)))
 
-    def _commit_request(self, revisions: Sequence[str]) -> Fetch:
-        wants = tuple(revisions)
-        if not self._deep or len(wants) > 1:
-            return Fetch(wants, depth=1, filter="tree:0")
+    def _tip_request(self) -> Fetch:
+        """The tip with all trees that are new in it since what we have, or with its upper ones."""
+        wants = (self.tip,)
         if self._anchor in self.store:
             return Fetch(wants, (self._anchor,), depth=1, filter="blob:none", shallow=(self._anchor,))
-        return Fetch(wants, depth=1, filter="combine:blob:none+tree:2")
+        return Fetch(wants, depth=1, filter="combine:blob:none+tree:2" if self._deep else "tree:0")
 
     def _from_store(self, shelf: _Shelf, asks: Sequence[Ask]) -> dict[str, Missing]:
         """Put on the shelf whatever is here already; answer what is not."""

@@ -102,3 +102,12 @@ def test_examples(path: str, files: dict[str, bytes], found: str) -> None:
 @given(st.binary(max_size=200))
 def test_hostile_bytes_are_read_somehow(data) -> None:
     rewriting("a/b", {"": data, "a": data})
+
+
+@pytest.mark.parametrize(
+    "pattern", ["*a" * 900, "**/" * 600 + "x", "*" * 2000 + "b", "[a]*" * 400 + "b", "a/" * 500 + "**"]
+)
+def test_a_hostile_pattern_takes_no_longer_than_it_is_long(pattern: str) -> None:
+    """These are exponential, or polynomial of a high degree, where a regular expression may backtrack."""
+    assert not rewriting("a" * 250, {"": f"{pattern} filter=x".encode()})
+    assert rewriting("/".join("a" * 120), {"": f"{pattern} filter=x".encode()}) in {"", "filter=x"}
