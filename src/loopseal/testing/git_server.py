@@ -13,8 +13,7 @@ import base64
 import secrets
 import socket
 import threading
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,12 +21,12 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
 
-from loopseal.git.remotes.process import Bounds, end, run, start
+from loopseal.git.remotes.process import Bounds, run
 from loopseal.testing.asgi import Dropped, Message, Receive, Scope, Send
 from loopseal.testing.clock import outside
+from loopseal.testing.git_backend import http_backend
 
 SERVICES: Final = ("git-upload-pack", "git-receive-pack")
-CHUNK: Final = 64 * 1024
 _HUGE: Final = str(1 << 40)
 """A length that no answer has: a body announced so and ended early is a broken connection to every client."""
 
@@ -167,22 +166,16 @@ class GitServer:
         return basic | {f"Bearer {token}" for token in self.tokens}
 
     async def _backend(self, fault: GitFault, variables: Mapping[str, str], receive: Receive, send: Send) -> None:
-        process = await start(["git", "http-backend"], variables, PIPE)
-        tasks = [asyncio.create_task(_feed(process, receive)), asyncio.create_task(_ignored(process))]
-        try:
-            status, headers = await _cgi_head(process)
+        async with http_backend(variables, receive) as answer:
             if fault.cut is Cut.AFTER:
-                await _collected(process)
+                await answer.whole()
                 await _break(send)
             if fault.truncate >= 0:
-                body = await _collected(process)
-                await _break(send, headers, body[: fault.truncate])
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            async for chunk in _chunks(process):
+                await _break(send, answer.headers, (await answer.whole())[: fault.truncate])
+            await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+            async for chunk in answer.chunks():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        finally:
-            await end(process, *tasks)
 
     def _variables(self, scope: Scope, headers: Mapping[str, str], call: Call) -> dict[str, str]:
         """What CGI (RFC 3875) and git-http-backend(1) tell the program."""
@@ -244,57 +237,6 @@ def _call(scope: Scope, headers: Mapping[str, str]) -> Call:
     if last in SERVICES:
         return Call(method, repository, last, headers.get("authorization", ""))
     return Call(method, f"{repository}/{last}", asked, headers.get("authorization", ""))
-
-
-async def _feed(process: Process, receive: Receive) -> None:
-    """The request's body to git; a client that goes away takes git with it."""
-    stdin, more = process.stdin, True
-    assert stdin is not None  # noqa: S101 - it is a pipe
-    with suppress(BrokenPipeError, ConnectionResetError):
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                with suppress(ProcessLookupError):
-                    process.kill()
-                return
-            stdin.write(message.get("body", b""))
-            await stdin.drain()
-            more = message.get("more_body", False)
-        stdin.close()
-
-
-async def _cgi_head(process: Process) -> tuple[int, list[tuple[bytes, bytes]]]:
-    stdout, status = process.stdout, 200
-    assert stdout is not None  # noqa: S101 - it is a pipe
-    headers: list[tuple[bytes, bytes]] = []
-    while text := (await stdout.readline()).strip():
-        name, _, value = text.partition(b":")
-        if name.lower() == b"status":
-            status = int(value.split()[0])
-        else:
-            headers.append((name.lower(), value.strip()))
-    return (status, headers) if headers else (500, headers)
-
-
-async def _chunks(process: Process) -> AsyncIterator[bytes]:
-    stdout = process.stdout
-    assert stdout is not None  # noqa: S101 - it is a pipe
-    while chunk := await stdout.read(CHUNK):
-        yield chunk
-
-
-async def _collected(process: Process) -> bytes:
-    body = b"".join([chunk async for chunk in _chunks(process)])
-    await process.wait()
-    return body
-
-
-async def _ignored(process: Process) -> None:
-    """Read what git complains about, so that it never waits for us."""
-    stderr = process.stderr
-    assert stderr is not None  # noqa: S101 - it is a pipe
-    while await stderr.read(CHUNK):
-        pass
 
 
 async def _until_left(receive: Receive) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import re
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -18,7 +17,7 @@ from typing import Final
 from loopseal.errors import Code, ConfigError, LoopsealError, Refused, Unreachable
 from loopseal.git.remotes.access import Access
 from loopseal.git.remotes.process import Bounds, Finished, run
-from loopseal.git.remotes.ssh import Identity, write_private
+from loopseal.git.remotes.ssh import Identity, private_folder, write_private
 from loopseal.net import clean
 
 _VARIABLES: Final = {
@@ -100,7 +99,7 @@ class PrivateGit:
         authorization = "" if self._identity else await self._access.authorization()
         config = _config(authorization, self._bounds.silence)
         fresh = self._folder is None
-        folder = self._folder = self._folder or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="loopseal-git-"))
+        folder = self._folder = self._folder or await private_folder(self)
         if config != self._config:
             await asyncio.to_thread(write_private, folder / "config", config)
             self._config = config

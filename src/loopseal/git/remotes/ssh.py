@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -92,7 +93,7 @@ class Identity:
     async def options(self) -> list[str]:
         """Options for ssh(1), the key written anew when it changed."""
         key = await self._access.private_key()
-        folder = self._folder = self._folder or Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="loopseal-"))
+        folder = self._folder = self._folder or await private_folder(self)
         if key != self._key:
             await asyncio.to_thread(write_private, folder / "key", key)
             self._key = key
@@ -241,6 +242,13 @@ def _quoted(path: str) -> str:
     if any(not char.isprintable() for char in path):
         raise ConfigError(Code.CONFIG_INVALID, "the path of the repository holds control characters")
     return shlex.quote(path)
+
+
+async def private_folder(owner: object) -> Path:
+    """A new folder that only this user may enter. It goes with its owner at the latest, or with the process."""
+    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="loopseal-")
+    weakref.finalize(owner, shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def write_private(path: Path, data: bytes) -> None:

@@ -1,6 +1,7 @@
 """Which way an address and a mode lead to, and what is refused before anything is sent."""
 
 import asyncio
+import gc
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -216,6 +217,17 @@ def test_the_key_is_written_for_us_alone_and_goes(tmp_path):
         assert not key.parent.exists()
 
     asyncio.run(main())
+
+
+def test_a_forgotten_folder_goes_with_its_owner():
+    async def main():
+        identity = Identity(Access(Fixed(PLAIN), "x"))
+        await identity.options()
+        return identity._folder
+
+    folder = asyncio.run(main())
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_without_a_credential_the_users_own_keys_are_used():

@@ -137,7 +137,6 @@ def test_gits_configuration_cannot_be_broken_out_of(tmp_path):
     found = ended("git", "config", "--file", f"{tmp_path}/config", "--list").out.decode().splitlines()
     assert f"http.extraheader=Authorization: {value}" in found
     assert {
-        "http.sslcainfo=/etc/ca.pem",
         "http.followredirects=false",
         "http.lowspeedtime=1",
         "protocol.allow=never",
