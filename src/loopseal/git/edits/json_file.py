@@ -9,26 +9,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from json.decoder import scanstring  # type: ignore[attr-defined]  # there, and in C, though typeshed leaves it out
-from typing import Any, Final, NoReturn, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 from loopseal.domain.proposal import ABSENT, Expect, Scalar
 from loopseal.errors import Code, Refused
 from loopseal.git.edits import scalars
+from loopseal.git.edits.json_scan import Node, scan
 from loopseal.git.edits.selector import Index, Key, Match, Step, render
-from loopseal.git.edits.source import MAX_DEPTH, Source, encrypted, too_deep
-
-
-@dataclass(slots=True)
-class Node:
-    """One value: its characters from `start` to `end`; `members` of an object are (key, key's start, value)."""
-
-    start: int
-    kind: str
-    end: int = 0
-    members: list[tuple[str, int, Node]] = field(default_factory=list)
-    items: list[Node] = field(default_factory=list)
+from loopseal.git.edits.source import Source, encrypted
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +29,8 @@ class _Gap:
     why: str
 
 
-_SPACE: Final = re.compile(r"[ \t\r\n]*")
-_LITERAL: Final = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _Data: TypeAlias = Any
+"""What the standard library reads, with nothing lost: see `_data`."""
 
 
 class JsonFile:
@@ -51,10 +39,8 @@ class JsonFile:
     def __init__(self, source: Source, steps: Sequence[Step]) -> None:
         self.source, self.steps = source, tuple(steps)
         self.where = f"{source.path}: {render(self.steps)}"
-        self.root = _Scanner(source).document()
-        if any(
-            key == "sops" and any(inner == "mac" for inner, _, _ in value.members) for key, _, value in _of(self.root)
-        ):
+        self.root = scan(source)
+        if any(key == "sops" and "mac" in value.keys for key, _, value in self.root.members):
             raise encrypted(source.path, "SOPS")
         self.trail: list[int] = []
         self.place = self._find()
@@ -71,7 +57,7 @@ class JsonFile:
             return ABSENT
         text = self.source.text[self.place.start : self.place.end]
         if self.place.kind != "literal":
-            return str(json.loads(text, strict=False))
+            return str(json.loads(text))
         return scalars.meaning(text)
 
     def meets(self, expect: Scalar) -> bool:
@@ -83,11 +69,10 @@ class JsonFile:
 
     def set(self, value: Scalar) -> bytes:
         """The file with `value` under the key, which must be there."""
-        if isinstance(self.place, _Gap):
-            raise self.refusal(Code.EDIT_KEY_MISSING, self.place.why)
+        place = self._found()
         if type(self.value) is type(value) and self.value == value:
             return self.source.mark + self.source.body
-        after = self._splice(self.place.start, self.place.end, scalars.json_text(value))
+        after = self._splice(place.start, place.end, scalars.json_text(value))
         self._prove(after, value)
         return after
 
@@ -113,14 +98,12 @@ class JsonFile:
 
     def remove(self) -> bytes:
         """The file without the key, which must be there with a scalar value."""
-        key = self.steps[-1]
-        if isinstance(self.place, _Gap):
-            raise self.refusal(Code.EDIT_KEY_MISSING, self.place.why)
-        if not isinstance(key, Key):
+        found = self._found()
+        if not isinstance(self.steps[-1], Key):
             raise self.refusal(Code.EDIT_NOT_SCALAR, "only a key of an object can be removed")
         members = self._parent().members
         place = self.trail[-1]
-        start, end = members[place][1], self.place.end
+        start, end = members[place][1], found.end
         if place:
             start = members[place - 1][2].end
         elif len(members) > 1:
@@ -128,6 +111,13 @@ class JsonFile:
         after = self._splice(start, end, "")
         self._prove(after, None, removed=True)
         return after
+
+    def _found(self) -> Node:
+        if isinstance(self.place, _Gap):
+            raise self.refusal(Code.EDIT_KEY_MISSING, self.place.why)
+        if "{{" in self.source.text[self.place.start : self.place.end]:
+            raise self.refusal(Code.EDIT_TEMPLATE, "the value is a template: something else will fill it")
+        return self.place
 
     def refusal(self, code: Code, message: str) -> Refused:
         """The refusal to edit this key."""
@@ -185,7 +175,7 @@ class JsonFile:
             case "literal":
                 return text
             case '"':
-                return str(json.loads(text, strict=False))
+                return str(json.loads(text))
             case _:
                 return None
 
@@ -217,12 +207,9 @@ _HINTS: Final = {
     Code.EDIT_DUPLICATE_KEY: "Readers disagree which one counts: leave one of them.",
     Code.EDIT_AMBIGUOUS: "Match more fields: [name=x,kind=y].",
     Code.EDIT_NOT_SCALAR: "Name one key with one value, or write the whole file with PutFile.",
+    Code.EDIT_TEMPLATE: "Edit the values that the template is rendered from.",
     Code.EDIT_UNPROVEN: "Nothing was changed. Edit the file by hand, or write it whole with PutFile.",
 }
-
-
-def _of(node: Node) -> list[tuple[str, int, Node]]:
-    return node.members
 
 
 def _data(text: str) -> _Data:
@@ -242,93 +229,3 @@ def _boxed(value: _Data) -> _Data:
     if isinstance(value, list):
         return ("[", [_boxed(item) for item in value])
     return (type(value).__name__, value) if isinstance(value, str | bool) else value
-
-
-class _Scanner:
-    """Finds where every value of a document begins and ends; iterative, so that no file is nested too deeply for it."""
-
-    def __init__(self, source: Source) -> None:
-        self.source, self.text, self.at = source, source.text, 0
-
-    def document(self) -> Node:
-        self.space()
-        root = self.value()
-        open_ = [root] if root.kind in "{[" else []
-        while open_:
-            inner = self.inside(open_[-1])
-            if inner is None:
-                open_.pop()
-            elif inner.kind in "{[":
-                open_.append(inner)
-                if len(open_) > MAX_DEPTH:
-                    raise too_deep(self.source.path)
-        self.space()
-        if self.at != len(self.text):
-            self.fail("the end")
-        return root
-
-    def inside(self, node: Node) -> Node | None:
-        """The next value within an open object or list; None at its end."""
-        first = not (node.members or node.items)
-        self.space()
-        if self.takes("}" if node.kind == "{" else "]"):
-            node.end = self.at
-            return None
-        if not first and not self.takes(","):
-            self.fail("',' or the end of the object or list")
-        self.space()
-        if node.kind == "[":
-            value = self.value()
-            node.items.append(value)
-            return value
-        start = self.at
-        key = self.string()
-        self.space()
-        if not self.takes(":"):
-            self.fail("':'")
-        self.space()
-        value = self.value()
-        node.members.append((key, start, value))
-        return value
-
-    def value(self) -> Node:
-        """A whole scalar, or an object or list just opened."""
-        start, char = self.at, self.text[self.at : self.at + 1]
-        if char and char in "{[":
-            self.at += 1
-            return Node(start, char)
-        if char == '"':
-            self.string()
-            return Node(start, '"', self.at)
-        found = _LITERAL.match(self.text, start)
-        if not found:
-            return self.fail("a value")
-        self.at = found.end()
-        return Node(start, "literal", self.at)
-
-    def string(self) -> str:
-        if not self.takes('"'):
-            self.fail("a string")
-        try:
-            text, self.at = scanstring(self.text, self.at, True)
-        except ValueError:
-            self.fail("a whole string")
-        return str(text)
-
-    def space(self) -> None:
-        found = _SPACE.match(self.text, self.at)
-        self.at = found.end() if found else self.at
-
-    def takes(self, char: str) -> bool:
-        seen = self.text.startswith(char, self.at)
-        self.at += seen
-        return seen
-
-    def fail(self, expected: str) -> NoReturn:
-        line = self.text.count("\n", 0, self.at) + 1
-        raise Refused(
-            Code.EDIT_SYNTAX,
-            f"the file is not valid JSON: expected {expected} in line {line}",
-            where=self.source.path,
-            hint="Files with comments or trailing commas are written whole, with PutFile.",
-        )

@@ -35,7 +35,7 @@ EXACT = [
     ('{"a": 1}', "a", 1, '{"a": 1}'),
     ('{"a": 1E2}', "a", 100.0, '{"a": 1E2}'),
     ('{"a": 1}', "a", 1e22, '{"a": 1e+22}'),
-    ('{"a": "{{x}}"}', "a", "y", '{"a": "y"}'),
+    ('{"a": "{{x}}", "b": 1}', "b", 2, '{"a": "{{x}}", "b": 2}'),
     ('{"a": {"x": 1, "x": 2}, "b": 1}', "b", 2, '{"a": {"x": 1, "x": 2}, "b": 2}'),
     ('{"a": [1, 2], "b": {}}', "a[0]", None, '{"a": [null, 2], "b": {}}'),
 ]
@@ -115,6 +115,8 @@ REFUSED = [
     ('{"a": {{ .x }}}', "a", Code.EDIT_SYNTAX),
     ("[" * 101 + "]" * 101, "a", Code.EDIT_TOO_LARGE),
     ('{"a": "ENC[AES256_GCM,data:x,iv:y]"}', "a", Code.EDIT_ENCRYPTED),
+    ('{"a": "{{ x }}"}', "a", Code.EDIT_TEMPLATE),
+    ('{"a": "\\ud800"}', "a", Code.EDIT_SYNTAX),
     ('{"a": 1, "sops": {"mac": "x"}}', "a", Code.EDIT_ENCRYPTED),
     ('{"a": [{"n": 1}]}', "a[n=1].n", Code.EDIT_SELECTOR),
 ]
