@@ -39,6 +39,9 @@ TROUBLE = (
 )  # fmt: skip
 """What goes wrong with any peer; `hold` is skip-reconcile with Argo CD and suspension with Flux."""
 
+LASTING = 2.0
+"""Seconds after which a state that may pass counts as a failure for the oracle; every tolerance below is longer."""
+
 TOLERANCE = Tolerance(settle=0.5, error_grace=25.0, degraded_grace=5.0, drift_grace=8.0, wedge=30.0)
 REACHED = frozenset({Relation.EQUAL, Relation.DESCENDANT})
 
@@ -108,14 +111,17 @@ class Truth:
     """The simulator's own knowledge about our commit, over time: is it (or a descendant) live and well? has it failed?"""
 
     def __init__(
-        self, store: Store, repository: MemoryRepository, clock: LoopClock, judge: Callable[..., bool]
+        self, store: Store, repository: MemoryRepository, clock: LoopClock, judge: Callable[..., tuple[bool, bool]]
     ) -> None:
         self._store, self._repository, self._clock, self._judge = store, repository, clock, judge
         self.commit = ""
         self.contents: dict[str, tuple[str, str]] = {}
         """Commit -> (serial, image) of its tree."""
         self.good: list[tuple[float, bool]] = []
-        self.bad: list[tuple[float, bool]] = []
+        self.failed: list[tuple[float, bool]] = []
+        """A failure that is definite as soon as it shows: of an operation, of a pass."""
+        self.unwell: list[tuple[float, bool]] = []
+        """One that may be a passing state, and counts when it lasts: degraded, different, not comparable."""
         store.listen(self._on_change)
 
     def _on_change(self, change: Change) -> None:
@@ -126,8 +132,8 @@ class Truth:
         """Look at the world and remember what changed."""
         live = self._live()
         sound = self._sound() and live
-        failed = self._judge(self._store, self._relation, live=live)
-        for line, now in ((self.good, sound), (self.bad, failed)):
+        failed, unwell = self._judge(self._store, self._relation, live=live)
+        for line, now in ((self.good, sound), (self.failed, failed), (self.unwell, unwell)):
             if not line or line[-1][1] != now:
                 line.append((self._clock.monotonic(), now))
 
@@ -149,10 +155,13 @@ class Truth:
         return relation(observed, self.commit, self._repository.parents)
 
     @staticmethod
-    def was(line: list[tuple[float, bool]], begin: float, end: float) -> bool:
-        """Whether the line was up at any time of the span."""
+    def was(line: list[tuple[float, bool]], at: float, lasting: float = 0.0) -> bool:
+        """Whether the line was up in the second before `at`, and had been for `lasting` seconds."""
         spans = zip(line, [*line[1:], (float("inf"), False)], strict=True)
-        return any(up and start <= end and stop >= begin for (start, up), (stop, _) in spans)
+        return any(
+            up and start <= at and stop >= at - 1.0 and min(stop, at) - start >= lasting
+            for (start, up), (stop, _) in spans
+        )
 
     @staticmethod
     def since(line: list[tuple[float, bool]]) -> float | None:
@@ -160,8 +169,8 @@ class Truth:
         return line[-1][0] if line and line[-1][1] else None
 
 
-def argocd_failed(store: Store, relation_to: Callable[[str], Relation], *, live: bool) -> bool:
-    """Whether Argo CD itself shows a definite failure of our commit or a descendant, or cannot compare."""
+def argocd_failed(store: Store, relation_to: Callable[[str], Relation], *, live: bool) -> tuple[bool, bool]:
+    """Whether Argo CD itself shows a failed operation at our commit or a descendant; whether it shows anything amiss."""
     app = store.get("Application", "argocd", "web")
     status = (app or {}).get("status") or {}
     state = status.get("operationState") or {}
@@ -169,16 +178,16 @@ def argocd_failed(store: Store, relation_to: Callable[[str], Relation], *, live:
     failed = state.get("phase") in {"Failed", "Error"} and relation_to(result) in REACHED
     degraded = live and (status.get("health") or {}).get("status") in {"Degraded", "Missing"}
     differs = state.get("phase") == "Succeeded" and (status.get("sync") or {}).get("status") == "OutOfSync"
-    return bool(failed or degraded or differs or status.get("conditions"))
+    return failed, bool(degraded or differs or status.get("conditions"))
 
 
-def flux_failed(store: Store, relation_to: Callable[[str], Relation], *, live: bool) -> bool:
+def flux_failed(store: Store, relation_to: Callable[[str], Relation], *, live: bool) -> tuple[bool, bool]:
     """Whether Flux itself shows a failed pass over our commit or a descendant."""
     del live
     item = store.get("Kustomization", "flux-system", "web") or {"status": {}}
     attempted = str((item["status"] or {}).get("lastAttemptedRevision", "")).rpartition(":")[2]
     ready = condition(item, "Ready")
-    return ready.get("status") == "False" and relation_to(attempted) in REACHED
+    return ready.get("status") == "False" and relation_to(attempted) in REACHED, False
 
 
 class Secrets:
@@ -220,7 +229,7 @@ class World:
     faults: list[Faults]
     make_engine: Callable[[httpx2.AsyncBaseTransport, Callable[[str, Mapping[str, Any]], None]], Engine]
     application: Application
-    judge: Callable[..., bool]
+    judge: Callable[..., tuple[bool, bool]]
     restart: Callable[[], Any]
     hold: Callable[[bool], None]
     poison: Callable[[str], None] = lambda _: None
@@ -404,16 +413,20 @@ def broken(outcome: Outcome, schedule: Schedule, repository: MemoryRepository) -
     out, truth = [], outcome.truth
     said = outcome.verdict.state if outcome.verdict else None
     contained = relation(repository.tip, truth.commit, repository.parents) in REACHED
-    if said is State.SUCCEEDED and not truth.was(truth.good, outcome.at - 1.0, outcome.at):
+    if said is State.SUCCEEDED and not truth.was(truth.good, outcome.at):
         out.append("I1: succeeded while our commit was not live and well")
-    if said is State.FAILED and not truth.was(truth.bad, outcome.began, outcome.at):
-        out.append("false alarm: failed without a failure")
+    broke = truth.was(truth.failed, outcome.at) or truth.was(truth.unwell, outcome.at, LASTING)
+    if said is State.FAILED and not broke:
+        out.append("I3: false alarm, nothing has failed")
     if said is State.SUPERSEDED and contained:
         out.append("superseded although the branch contains our commit")
     if said is None:
         if (since := truth.since(truth.good)) is not None and outcome.ended - since > BOUND - 5.0:
             out.append("I2: live and well for long, and not said")
-        if (since := truth.since(truth.bad)) is not None and outcome.ended - since > BOUND - 5.0:
+        if any(
+            (since := truth.since(line)) is not None and outcome.ended - since > BOUND - 5.0
+            for line in (truth.failed, truth.unwell)
+        ):
             out.append("I3: failed for long, and not said")
         if not contained:
             out.append("our commit is gone from the branch, and not said")

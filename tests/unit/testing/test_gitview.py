@@ -57,7 +57,9 @@ def test_refs_and_files_of_a_real_repository(root: Path) -> None:
     run(main)
 
 
-@pytest.mark.parametrize("url", ["http://git.test/gone.git", "http://git.test/../../etc", "http://git.test/work/top.txt"])
+@pytest.mark.parametrize(
+    "url", ["http://git.test/gone.git", "http://git.test/../../etc", "http://git.test/work/top.txt"]
+)
 def test_nothing_but_repositories_below_the_root_is_read(root: Path, url: str) -> None:
     async def main() -> None:
         with pytest.raises(GitFailure, match="repository not found"):

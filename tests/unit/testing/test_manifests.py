@@ -74,7 +74,9 @@ def test_a_registry_with_a_port_is_no_tag() -> None:
 
 
 def test_a_chart_fills_in_values_and_knows_nothing_else() -> None:
-    template = SETTINGS.replace("settings", "{{ .Release.Name }}").replace("'1'", '"{{ .Values.a.b }}{{ .Values.gone }}"')
+    template = SETTINGS.replace("settings", "{{ .Release.Name }}").replace(
+        "'1'", '"{{ .Values.a.b }}{{ .Values.gone }}"'
+    )
     files = {"Chart.yaml": "name: x", "values.yaml": "a: {b: 7}", "templates/settings.yaml": template}
     [item] = render(files, "payments")
     assert item["metadata"]["name"] == "payments"
@@ -85,7 +87,9 @@ def test_a_chart_fills_in_values_and_knows_nothing_else() -> None:
 
 @given(st.text("abc123", min_size=1, max_size=8), st.integers(0, 9))
 def test_values_alone_become_a_deployment_and_a_config_map(tag: str, replicas: int) -> None:
-    text = yaml.safe_dump({"image": {"tag": tag}, "replicaCount": replicas, "model": {"threshold": 0.5, "names": ["a"]}})
+    text = yaml.safe_dump(
+        {"image": {"tag": tag}, "replicaCount": replicas, "model": {"threshold": 0.5, "names": ["a"]}}
+    )
     settings, web = render({"values.yaml": text}, "payments")
     assert web["spec"]["template"]["spec"]["containers"][0]["image"] == f"registry.test/payments:{tag}"
     assert web["spec"]["replicas"] == replicas
