@@ -74,12 +74,13 @@ def _field(name: str, value: Any) -> Any:
     return value
 
 
-@dataclasses.dataclass(frozen=True)
 class Typed:
     """A template and what its text means once it is rendered: a `number`, a `boolean`, or the `text` of a file."""
 
-    template: str
-    kind: Literal["number", "boolean", "text"]
+    __slots__ = ("kind", "template")  # not a dataclass: those take a millisecond to make, in every parsing process
+
+    def __init__(self, template: str, kind: Literal["number", "boolean", "text"]) -> None:
+        self.template, self.kind = template, kind
 
     def resolve(self, context: Context) -> int | float | bool | str:
         """Airflow calls this instead of rendering. Raises ValueError for a text that is no such value."""

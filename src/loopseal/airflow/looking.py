@@ -24,6 +24,12 @@ from loopseal.usecases import Route, World, watch
 
 _COMMIT: Final = re.compile(r"(?:[0-9a-f]{64}|[0-9a-f]{40})(?![0-9a-f])")
 
+NOT_ASKED: Final = "NOT_ASKED"
+"""The reason of a verdict before anybody has answered."""
+
+SHORTEST_PAUSE: Final = 1.0
+"""Seconds between two looks at least, whatever the Dag says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -118,7 +124,7 @@ def route_of(world: World, wish: Wish) -> Route:
 
 async def fulfil(world: World, wish: Wish, log: Log) -> Sight:
     """Act if that is wished, then look until the wish came true or time is up. Raises nothing of ours."""
-    last = Verdict(State.PENDING, "NOT_ASKED")
+    last = Verdict(State.PENDING, NOT_ASKED)
     links: tuple[tuple[str, str], ...] = ()
     attempt = 0
     while True:
@@ -128,8 +134,9 @@ async def fulfil(world: World, wish: Wish, log: Log) -> Sight:
             links = _links(world, route)
             if wish.act:
                 await asyncio.wait_for(_act(world, route, wish, log), max(left, 0.0))
-            last = await look(world, route, wish)
-            pause = wish.pause
+            seen = await look(world, route, wish)
+            last = last if seen.reason == NOT_ASKED else seen
+            pause = max(wish.pause, SHORTEST_PAUSE)
             log.info("%s: %s %s %s", wish.target, last.state, last.reason, last.message)
             if last.state is State.SUCCEEDED or last.state is State.SUPERSEDED or (wish.act and last.state.final):
                 return Sight(last, links=links)
@@ -160,7 +167,7 @@ async def _look(world: World, route: Route, application: Application, wish: Wish
     if not revision:
         return Verdict(State.PENDING, "NOT_OBSERVED", "it shows no commit yet", application=str(application))
     alone = replace(route, target=replace(route.target, applications=(application,)))
-    last = Verdict(State.PENDING, "NOT_ASKED", application=str(application))
+    last = Verdict(State.PENDING, NOT_ASKED, application=str(application))
     outlooks = watch(world, alone, revision, deadline=wish.deadline)
     async with aclosing(outlooks):
         async for outlook in outlooks:

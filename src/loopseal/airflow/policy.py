@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.policies import hookimpl
 
+# Needed by every Dag with a change. Loaded here it is there before Airflow forks a process per Dag file, and none of
+# those pays for it.
+import loopseal.domain.proposal  # noqa: F401
+
 if TYPE_CHECKING:
     from loopseal.settings import Settings
 

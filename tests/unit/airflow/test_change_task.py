@@ -447,3 +447,14 @@ def test_an_event_does_not_print_what_it_carries() -> None:
     event = Told(payload={"change": "abc", "events": {"abc": "the content of a file"}})
     assert repr(event) == "Told<abc>"
     assert event.model_dump()["payload"]["events"] == {"abc": "the content of a file"}
+
+
+def test_a_revert_that_landed_before_a_crash_is_found(stage: Stage) -> None:
+    one, task = Try(), change("bad", deferrable=True, on_failure="revert")
+    deferred = defer(task, one)
+    event_of(revived(deferred.trigger))
+    assert stage.commits() == 3
+    with pytest.raises(AirflowFailException, match="reverted by"):
+        resume(task, one, deferred, event_of(revived(deferred.trigger)))
+    assert stage.commits() == 3
+    assert "tag: v1" in stage.text()
