@@ -183,3 +183,12 @@ def test_armour_is_as_openssh_writes_it():
     lines = sshsig.armoured(sshsig.string(b"ssh-ed25519"), b"s" * 100).splitlines()
     assert (lines[0], lines[-1]) == ("-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----")
     assert {len(line) for line in lines[1:-2]} == {70}
+
+
+def test_the_package_that_opens_locked_keys_is_named_when_it_is_missing(monkeypatch):
+    locked = Secret(text(KEYS["ed25519"], passphrase=b"open sesame"))
+    monkeypatch.setattr("cryptography.hazmat.primitives.serialization.ssh._bcrypt_supported", False)
+    with pytest.raises(ConfigError) as caught:
+        load(locked, Secret("open sesame"), "sign.ssh")
+    assert caught.value.code is Code.CONFIG_EXTRA_MISSING
+    assert caught.value.hint == "pip install 'cryptography[ssh]'"
