@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from loopseal.testing.airflow_stack import AirflowStack
-from tests.airflow.loop import HERE, Loop, environment, make_key
+from tests.airflow.loop import EXAMPLES, HERE, Loop, environment, make_key
 from tests.airflow.peers import peers
 
 
@@ -25,6 +25,8 @@ def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     home = tmp_path_factory.mktemp("loop")
     dags = home / "dags"
     shutil.copytree(HERE / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
+    for example in EXAMPLES:
+        shutil.copy(example, dags)
     with peers(home / "git") as one:
         one.key = make_key(home, one.secrets["passphrase"])
         with AirflowStack(home / "airflow", dags, environment(one, home)) as stack:

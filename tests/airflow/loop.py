@@ -14,6 +14,11 @@ from loopseal.testing.airflow_stack import AirflowStack
 from tests.airflow.peers import Peers
 
 HERE = Path(__file__).parent
+EXAMPLES = [
+    next((HERE.parents[1] / "examples" / folder).glob("*.py"))
+    for folder in ("04-is-it-healthy", "05-taskflow", "06-take-it-back")
+]
+"""Those that the demo does not play."""
 
 
 @dataclass
@@ -72,6 +77,7 @@ def settings_of(one: Peers, home: Path) -> dict[str, Any]:
             "gamma": waited("gamma"),
             "wide": waited("wide", timeout="240s", labels={"tier": "production"}),
             "manual": waited("manual", sync=True),
+            "payments-staging": waited("payments", dags=["payments_*"]),
             "plain": target("plain/**"),
             "closed": {**target("plain/**"), "dags": ["somebody_else"]},
         },

@@ -21,7 +21,7 @@ from loopseal.testing.serve import serving
 
 T = TypeVar("T")
 
-APPLICATIONS = ("alpha", "beta", "gamma", "wide", "manual")
+APPLICATIONS = ("alpha", "beta", "gamma", "wide", "manual", "payments")
 
 
 def values(tag: str = "1.0") -> bytes:

@@ -17,6 +17,7 @@ RUNS: Mapping[str, Mapping[str, object]] = {
     "loop_sync": {"tag": "2.2"},
     "loop_revert": {"tag": "2.3"},
     "loop_refused": {},
+    "payments_report": {},
 }
 
 
@@ -147,6 +148,20 @@ def test_a_definite_no_is_not_retried_and_says_why(
     instance = loop.rest.task("loop_refused", run, task)
     assert (instance["state"], instance["try_number"]) == ("failed", 1)
     assert code in loop.stack.task_logs("loop_refused")
+
+
+def test_the_examples_run(loop: Loop, runs: Mapping[str, tuple[str, str]]) -> None:
+    assert runs["payments_report"][1] == "success"
+    run, state = loop.run("payments_retrain")
+    assert state == "success", loop.states("payments_retrain", run)
+    text = loop.peers.show("apps/payments/values.yaml")
+    assert "tag: 'v7'" in text
+    assert "replicaCount: 1\n" in text
+    run, state = loop.run("payments_trial")
+    assert state == "success", loop.states("payments_trial", run)
+    assert "tag: 'v7'" in loop.peers.show("apps/payments/values.yaml"), "the trial is over"
+    tried = loop.rest.xcom("payments_trial", run, "trial")["revision"]
+    assert "tag: 'v8'" in loop.peers.show("apps/payments/values.yaml", tried)
 
 
 def test_a_dag_with_an_undeclared_target_is_not_even_parsed(loop: Loop) -> None:
