@@ -2,8 +2,8 @@
 
     python benchmarks/group_commit.py [--json] [--rtt 30] [--writers 200]
 
-Both ways go through the same code and the same server in one run; a fifth of the writers edit one hot file, each its own
-key. Goal: at least 25 times faster, nothing lost, `git fsck --strict` clean.
+Both ways go through the same code and the same server in one run; a fifth of the writers edit one hot file, each its
+own key. Goal: at least 25 times faster, nothing lost, `git fsck --strict` clean.
 """
 
 from __future__ import annotations

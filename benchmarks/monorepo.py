@@ -21,10 +21,8 @@ SETTINGS = {
 
 def values(app: int, environment: str, tag: str) -> str:
     """Helm values, 1.2 KB."""
-    noise = "".join(
-        f"  - name: VAR_{number}\n    value: '{hashlib.sha256(f'{app}{environment}{number}'.encode()).hexdigest()[:32]}'\n"
-        for number in range(12)
-    )
+    hashes = (hashlib.sha256(f"{app}{environment}{number}".encode()).hexdigest()[:32] for number in range(12))
+    noise = "".join(f"  - name: VAR_{number}\n    value: '{value}'\n" for number, value in enumerate(hashes))
     return f"""# Helm values of svc-{app:04d}
 image:
   repository: registry.example.com/svc-{app:04d}
@@ -45,20 +43,12 @@ env:
 def files(app: int, environment: str) -> Iterator[tuple[str, str]]:
     """The five files of one application in one environment."""
     where, name = f"apps/svc-{app:04d}/{environment}", f"svc-{app:04d}"
+    head = f"metadata:\n  name: {name}\nspec:\n"
     yield f"{where}/values.yaml", values(app, environment, "v1.0.0")
-    yield (
-        f"{where}/kustomization.yaml",
-        f"resources:\n  - deployment.yaml\nimages:\n  - name: {name}\n    newTag: v1.0.0\n",
-    )
-    yield (
-        f"{where}/deployment.yaml",
-        f"apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\nspec:\n  x: {app}\n",
-    )
-    yield (
-        f"{where}/service.yaml",
-        f"apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\nspec:\n  port: {8000 + app}\n",
-    )
-    yield f"{where}/app.yaml", f"kind: Application\nmetadata:\n  name: {name}-{environment}\nspec:\n  path: {where}\n"
+    yield f"{where}/kustomization.yaml", f"resources:\n  - app.yaml\nimages:\n  - name: {name}\n    newTag: v1.0.0\n"
+    yield f"{where}/deployment.yaml", f"apiVersion: apps/v1\nkind: Deployment\n{head}  replicas: {app}\n"
+    yield f"{where}/service.yaml", f"apiVersion: v1\nkind: Service\n{head}  port: {8000 + app}\n"
+    yield f"{where}/app.yaml", f"kind: Application\n{head}  path: {where}\n"
 
 
 def build(folder: Path, *, apps: int = 2000, history: int = 300) -> None:

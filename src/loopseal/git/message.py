@@ -62,7 +62,7 @@ def compose(proposal: Proposal, digest: str, differences: Sequence[Difference]) 
 
 def one_line(text: str, limit: int) -> str:
     """`text` as one line: whatever could end a line, hide or reorder text becomes a blank; cut at `limit`."""
-    plain = "".join(char if char.isprintable() else " " for char in text)
+    plain = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
     line = " ".join(plain.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 

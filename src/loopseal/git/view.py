@@ -75,13 +75,22 @@ class View:
 
     def child(self, path: str) -> Child | None:
         """What stands at `path`, whatever it is, or None. Raises Refused as `walk` does, LookupError for a gap."""
-        folder, _, name = path.rpartition("/")
-        for step in self.walk(path):
-            if step.tree is None:
-                raise LookupError(f"{path!r} was not asked for")
-            if b"/".join(step.folder) == folder.encode():
-                return step.tree.child(name.encode())
-        return None
+        *folders, name = path.encode().split(b"/")
+        tree = self._tree(path, self.commit.tree)
+        for depth, folder in enumerate(folders, 1):
+            child = tree.child(folder)
+            if child is None:
+                return None
+            if not child.is_folder:
+                raise not_a_file(path, b"/".join(folders[:depth]).decode(), child)
+            tree = self._tree(path, child.oid)
+        return tree.child(name)
+
+    def _tree(self, path: str, oid: str) -> Tree:
+        tree = self.trees.get(oid)
+        if tree is None:
+            raise LookupError(f"{path!r} was not asked for")
+        return tree
 
     def file(self, path: str) -> File | None:
         """The regular file at `path`, or None. Raises Refused (`edit.not_a_file`) for anything else there."""
