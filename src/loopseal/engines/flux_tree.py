@@ -42,7 +42,7 @@ from loopseal.ports import Clock, Wait
 
 MAX_DEPTH: Final = 5
 MAX_OBJECTS: Final = 100
-"""Objects of Flux looked at for one verdict."""
+"""Objects of Flux looked at for one verdict; further ones are left to the health checks of those above them."""
 
 Read: TypeAlias = Callable[[Place], Awaitable[Object | None]]
 
@@ -75,6 +75,7 @@ class Tree:
     clock: Clock
     memories: MutableMapping[str, Memory]
     requests: Mapping[Place, Request]
+    may_ask: bool = True
     origin: Place | None = None
     looked: int = 0
 
@@ -220,7 +221,7 @@ class Tree:
 
     def _values_token(self, release: Object, place: Place) -> str:
         """The request that must have been handled, where values come from objects that raise no generation."""
-        if not items(release, "spec", "valuesFrom"):
+        if not items(release, "spec", "valuesFrom") or not self.may_ask:
             return ""
         if self._acknowledged(release, place):
             return text(release, "status", "lastHandledReconcileAt")

@@ -116,6 +116,7 @@ class FluxWait:
             self.shared.clock,
             self.memories,
             self.requests,
+            self.may_ask,
         )
         seen: Seen | None = await tree.seen()
         self._helps = seen.place if seen is not None else None

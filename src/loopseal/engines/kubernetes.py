@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import httpx2
@@ -29,8 +29,6 @@ from loopseal.ports import Clock, Tap
 
 if TYPE_CHECKING:
     from lightkube import AsyncClient
-
-T = TypeVar("T")
 
 _WATCH_SECONDS: Final = 240
 """The server ends a watch after this long; it goes on where it ended."""
@@ -95,7 +93,7 @@ class Cluster:
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
         """One object, or None."""
         try:
-            found: Object = await self._decoded(self._client.get(self._resource(kind), name, namespace=namespace))
+            found = await self._decoded(self._client.get(self._resource(kind), name, namespace=namespace))
         except Missing:
             return None
         self.heard(kind, "MODIFIED", found)
@@ -123,10 +121,12 @@ class Cluster:
                 hint="Is the name right, and the namespace?",
             ) from None
 
-    async def _decoded(self, call: Awaitable[T]) -> T:
-        """Whatever lightkube makes of an answer, or our error when it can make nothing of it."""
+    async def _decoded(self, call: Awaitable[Any]) -> Object:
+        """The object that lightkube makes of an answer, or our error when it can make none of it."""
         try:
-            return await call
+            found: Object = dict(await call)
+            if not isinstance(found["metadata"], Mapping):
+                raise TypeError(found)  # noqa: TRY301 - translated with what lightkube raises
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Unreachable(
                 Code.ENGINE_PROTOCOL,
@@ -134,14 +134,15 @@ class Cluster:
                 where=self.server,
                 hint="Is this the API server's address?",
             ) from error
+        return found
 
     def _resource(self, kind: Kind) -> Any:
-        from lightkube import generic_resource  # noqa: PLC0415 - an extra, loaded where it is needed
+        """Lightkube's class of a kind: one of our own, because its register is the whole process's."""
+        from lightkube import generic_resource as generic  # noqa: PLC0415 - an extra, loaded where it is needed
 
         if kind not in self._resources:
-            self._resources[kind] = generic_resource.create_namespaced_resource(
-                kind.group, kind.version, kind.kind, kind.plural
-            )
+            info = generic.create_api_info(kind.group, kind.version, kind.kind, kind.plural)
+            self._resources[kind] = type(kind.kind, (generic.GenericNamespacedResource,), {"_api_info": info})
         return self._resources[kind]
 
     async def read(self, path: str, params: Mapping[str, str] | None = None) -> Object | None:

@@ -383,9 +383,8 @@ def test_the_connection_test_tells_a_bad_token_and_missing_rights() -> None:
             world.vault.values.clear()
             (error,) = await world.engine.check()
             assert error.code == Code.CONFIG_SECRET
-            assert (await world.engine.evidence(world.app, Verdict(State.FAILED, "x"))).sections[0][
-                0
-            ] == "not available"
+            evidence = await world.engine.evidence(world.app, Verdict(State.FAILED, "x"))
+            assert [title for title, _ in evidence.sections] == ["verdict", "not available"]
 
     run(main)
 
