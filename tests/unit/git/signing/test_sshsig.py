@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -187,7 +188,11 @@ def test_armour_is_as_openssh_writes_it():
 
 def test_the_package_that_opens_locked_keys_is_named_when_it_is_missing(monkeypatch):
     locked = Secret(text(KEYS["ed25519"], passphrase=b"open sesame"))
-    monkeypatch.setattr("cryptography.hazmat.primitives.serialization.ssh._bcrypt_supported", False)
+
+    def missing(*_, **__):
+        raise UnsupportedAlgorithm("Need bcrypt module")
+
+    monkeypatch.setattr("cryptography.hazmat.primitives.serialization.ssh._bcrypt_kdf", missing)
     with pytest.raises(ConfigError) as caught:
         load(locked, Secret("open sesame"), "sign.ssh")
     assert caught.value.code is Code.CONFIG_EXTRA_MISSING
