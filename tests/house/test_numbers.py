@@ -78,7 +78,7 @@ def test_tests_outweigh_what_they_test():
 
 
 def test_time_and_environment_are_read_in_one_place():
-    allowed = {"settings", "testing", "wiring.py"}
+    allowed = {"settings", "testing", "wiring.py", "compat.py"}  # compat: Airflow calls us where no clock is
     for path in SOURCES:
         if allowed & {*path.parts}:
             continue

@@ -112,7 +112,7 @@ def _walk(tree: Tree) -> None:
                 raise too_deep(tree.source.path)
             continue
         if kind not in _IMPLIED:
-            start, end = node.byte_range  # type: ignore[union-attr]
+            start, end = node.byte_range  # type: ignore[union-attr]  # the stack holds nodes here
             take((kind, _own(kind, body[start:end])))
             if kind in _TEXTS:
                 tree.texts.append((start, end))
