@@ -2,9 +2,9 @@
 
     python benchmarks/git_push.py [--json] [--rtt 30] [--rounds 15]
 
-All ways take turns in one run against the same server. Only their ratios mean anything, and on a busy machine only those
-of the best times. `git push` is given a commit that is ready, so it is what no way of working with the git program can
-beat. Goals: at most 0.45 of that push, and 0.15 of the best way by clone (depth 1, no blobs, sparse checkout).
+All ways take turns in one run against the same server. Only their ratios mean anything, and on a busy machine only
+those of the best times. `git push` is given a commit that is ready, so it is what no way of working with the git
+program can beat. Goals: at most 0.45 of that push, and 0.15 of the best way by clone (depth 1, no blobs, sparse).
 """
 
 from __future__ import annotations
