@@ -20,10 +20,10 @@ import subprocess
 import sys
 import threading
 import time
-import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -223,18 +223,24 @@ async def looked(url: str, waits: int) -> None:
     await asyncio.sleep(3)
 
 
-async def memory(way: Any, url: str, waits: int) -> float:
-    """KiB of Python objects per wait: of that many waits less that of one, so that what all share is left out."""
+async def resident(way: Any, url: str, waits: int) -> float:
+    """KiB of resident memory per wait: of that many less that of one, so that what all share is left out."""
     sizes = []
     for count in (1, waits):
-        gc.collect()
-        tracemalloc.start()
         async with way(url, count):
             await looked(url, count)
             gc.collect()
-            sizes.append(tracemalloc.get_traced_memory()[0])
-        tracemalloc.stop()
-    return (sizes[1] - sizes[0]) / 1024 / (waits - 1)
+            pages = int(Path("/proc/self/statm").read_text().split()[1])  # noqa: ASYNC240 - of the kernel's memory
+            sizes.append(pages * resource.getpagesize() / 1024)
+    return (sizes[1] - sizes[0]) / (waits - 1)
+
+
+async def memory(name: str, url: str, waits: int) -> float:
+    """The same in a process of its own, where nothing was freed before."""
+    asked = (__file__, "--resident", name, "--url", url, "--waits", str(waits))
+    process = await asyncio.create_subprocess_exec(sys.executable, *asked, stdout=subprocess.PIPE)
+    out, _ = await process.communicate()
+    return float(out)
 
 
 @asynccontextmanager
@@ -257,13 +263,16 @@ async def server(writes: float) -> AsyncIterator[str]:
         await process.wait()
 
 
+WAYS: dict[str, Any] = {"shared": ours, "naive": naive}
+
+
 async def main(waits: int, seconds: float) -> dict[str, Any]:
     out: dict[str, Any] = {"waits": waits}
-    for name, way in (("shared", ours), ("naive", naive)):
+    for name, way in WAYS.items():
         async with server(60.0) as url:
             out[name] = await measured(way, url, waits, seconds)
         async with server(60.0) as url:
-            out[name]["kib_per_wait"] = await memory(way, url, min(waits, 100))
+            out[name]["kib_per_wait"] = await memory(name, url, waits)
     pairs = (key for key in out["shared"] if key not in {"streams", "seconds", "refreshes_per_minute"})
     out["ratio"] = {key: out["naive"][key] / out["shared"][key] for key in pairs}
     return out
@@ -276,7 +285,12 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--serve", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--writes", type=float, default=30.0, help=argparse.SUPPRESS)
+    parser.add_argument("--resident", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--url", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.resident:
+        print(asyncio.run(resident(WAYS[options.resident], options.url, options.waits)))
+        sys.exit()
     if options.serve:
         serve(options.serve, options.writes)
         sys.exit()

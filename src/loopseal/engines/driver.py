@@ -30,8 +30,8 @@ _BLIND: Final = 5.0
 """Seconds between polls while no stream tells of changes."""
 _RETRY: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds between attempts while the peer does not answer; the stream's return ends the pause."""
-_NO_BUDGET: Final = (1.0, 3.0)
-"""Seconds, from and to, until a nudge is tried again that the server's budget did not allow."""
+_NO_BUDGET: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Seconds until a nudge is tried again that the server's budget did not allow, longer each time: many may want one."""
 _DELETING: Final = frozenset({"APP_DELETING", "DELETING", "SOURCE_DELETING"})
 
 
@@ -70,6 +70,11 @@ class Subject(Protocol):
         ...
 
 
+def _step(pauses: tuple[float, ...], count: int) -> float:
+    """The pause after so many before it; the last one repeats."""
+    return pauses[min(count, len(pauses) - 1)]
+
+
 @dataclass(slots=True)
 class _Nudging:
     """When the next nudge is due. Another reason begins a new row."""
@@ -77,16 +82,24 @@ class _Nudging:
     pauses: tuple[float, ...]
     reason: str = ""
     count: int = 0
+    denied: int = 0
     due: float = 0.0
 
     def begin(self, reason: str, due: float) -> None:
+        """A nudge is wanted for this reason, at `due` if it is a new one."""
         if reason != self.reason:
-            self.reason, self.count, self.due = reason, 0, due
+            self.reason, self.count, self.denied, self.due = reason, 0, 0, due
 
     def sent(self, now: float) -> None:
-        pause = self.pauses[min(self.count, len(self.pauses) - 1)] if self.pauses else _BLIND
-        self.count += 1
+        """It was asked for, or refused: the next one is due a step later."""
+        pause = _step(self.pauses or (_BLIND,), self.count)
+        self.count, self.denied = self.count + 1, 0
         self.due = now + pause * random.uniform(0.8, 1.2)  # noqa: S311 - spreads requests, guards nothing
+
+    def put_off(self, now: float) -> None:
+        """The budget did not allow it."""
+        self.due = now + _step(_NO_BUDGET, self.denied) * random.uniform(0.5, 1.5)  # noqa: S311 - as above
+        self.denied += 1
 
 
 @dataclass(slots=True)
@@ -169,13 +182,13 @@ class Drive:
             self.nudging.sent(self.clock.monotonic())
             self.subject.wake.set()
         else:
-            self.nudging.due = now + random.uniform(*_NO_BUDGET)  # noqa: S311 - as above
+            self.nudging.put_off(now)
 
     async def sleep(self, said: Verdict) -> None:
         """Until there is something to look at."""
         pause = self._age() * random.uniform(0.9, 1.1)  # noqa: S311 - as above
         if self.failures:
-            pause = _RETRY[min(self.failures, len(_RETRY)) - 1] * random.uniform(0.8, 1.2)  # noqa: S311 - as above
+            pause = _step(_RETRY, self.failures - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - as above
         elif said.reason in _SOON:
             pause = min(_SETTLING, max(0.1, self.tolerance.settle))
         if said.action is Action.NUDGE:

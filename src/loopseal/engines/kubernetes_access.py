@@ -58,6 +58,8 @@ async def access(
     simulated: bool = False,
 ) -> Access:
     """The way into the cluster of these settings. Raises ConfigError."""
+    if not simulated:
+        await asyncio.to_thread(_lightkube)  # a quarter of a second, that other waits on this loop need not stand still
     if not settings.kubeconfig:
         if not settings.url:
             raise ConfigError(
@@ -275,6 +277,7 @@ class _Lightkube:
 
 def _lightkube() -> _Lightkube:
     try:
+        from lightkube import AsyncClient, generic_resource  # noqa: F401, PLC0415 - loaded for `kubernetes` as well
         from lightkube.config.kubeconfig import KubeConfig  # noqa: PLC0415 - an extra, loaded where it is needed
         from lightkube.core.exceptions import ConfigError as Invalid  # noqa: PLC0415 - as above
     except ImportError as error:
