@@ -816,5 +816,5 @@ def test_the_server_is_a_program_too(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE) as program:
         line = program.stdout.readline().decode()
         run(lambda: read(line))
-        program.send_signal(signal.SIGINT)
+        program.send_signal(signal.SIGTERM)
         assert program.wait() == 0

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import base64
 import secrets
+import signal
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -295,6 +296,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--user", default="", help="ask for this user name, with a random password that is shown")
     options = parser.parse_args(argv)
     users = {options.user: secrets.token_urlsafe(18)} if options.user else {}
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job is born with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     with serve(GitServer(options.root, users), options.port) as address:
         print(address, *(f"{name}:{password}" for name, password in users.items()), flush=True)  # noqa: T201 - a program
         with suppress(KeyboardInterrupt):
