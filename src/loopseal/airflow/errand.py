@@ -104,9 +104,7 @@ async def carry_out(world: World, ledger: TaskLedger, order: Order, log: Log) ->
         except LoopsealError as error:
             failure = Failure.of(error)
             break
-    return Outcome(
-        order.change, ledger.dump(), failure, errand.evidence, tuple(errand.notes), links(world, ledger, order.change)
-    )
+    return outcome(world, ledger, order.change, failure, errand)
 
 
 class _Errand:
@@ -149,6 +147,24 @@ class _Errand:
         if said != self._said:
             self._log.info("%s", said)
         self._said = said
+
+
+def outcome(
+    world: World, ledger: TaskLedger, change_id: str, failure: Failure | None = None, errand: _Errand | None = None
+) -> Outcome:
+    """What is to be told of a change now."""
+    target = replay(ledger.events(change_id)).proposal.target
+    with suppress(ConfigError):  # the settings have changed since: that is told elsewhere
+        return Outcome(
+            change_id,
+            ledger.dump(),
+            failure,
+            errand.evidence if errand else Evidence(),
+            tuple(errand.notes) if errand else (),
+            links(world, ledger, change_id),
+            world.repository(target).url,
+        )
+    return Outcome(change_id, ledger.dump(), failure)
 
 
 async def _evidence(world: World, change: Change, verdict: Verdict) -> Evidence:
@@ -199,11 +215,9 @@ def links(world: World, ledger: TaskLedger, change_id: str) -> Links:
         return ()
     change = replay(events)
     target: Target = change.proposal.target
-    commit = application = ""
-    with suppress(ConfigError):  # the settings have changed since: that is told elsewhere
-        commit = commit_url(world.repository(target).url, change.revision) if change.revision else ""
-        first = next(iter(target.applications), None)
-        application = world.engine(first).link(first) if first is not None else ""
+    commit = commit_url(world.repository(target).url, change.revision) if change.revision else ""
+    first = next(iter(target.applications), None)
+    application = world.engine(first).link(first) if first is not None else ""
     return tuple((name, url) for name, url in (("commit", commit), ("application", application)) if url)
 
 

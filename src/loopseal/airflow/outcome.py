@@ -6,8 +6,8 @@ The same value comes out of a worker (`deferrable=False`) and out of a trigger, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from loopseal import wire
@@ -45,7 +45,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`events` are wire documents by change id; `change` names the one that was asked for."""
+    """`events` are wire documents by change id; `change` names the one asked for, `repository` is where it went."""
 
     change: str
     events: Mapping[str, Any]
@@ -53,6 +53,7 @@ class Outcome:
     evidence: Evidence = field(default_factory=Evidence)
     notes: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    repository: str = ""
 
     def dump(self) -> dict[str, Any]:
         """As JSON data of bounded size; what a revert wrote is left out first, because Git has it."""
@@ -70,6 +71,7 @@ class Outcome:
             "evidence": wire.dump(_bounded(evidence)),
             "notes": list(self.notes),
             "links": [list(link) for link in self.links],
+            "repository": self.repository,
         }
 
     @classmethod
@@ -82,15 +84,8 @@ class Outcome:
             wire.load(Evidence, data["evidence"]),
             tuple(data["notes"]),
             tuple((name, url) for name, url in data["links"]),
+            data["repository"],
         )
-
-    def since(self, known: Mapping[str, Any]) -> Outcome:
-        """The same outcome without the events that its reader knows already."""
-        return replace(self, events=_combined(self.events, known, _without))
-
-    def after(self, known: Mapping[str, Any]) -> Outcome:
-        """The whole outcome again: what `since` left out, put back in front."""
-        return replace(self, events=_combined(self.events, known, _behind))
 
     def of(self, change: str) -> Change | None:
         """A change as its events tell it."""
@@ -101,23 +96,6 @@ class Outcome:
     def reverting(self) -> Change | None:
         """The change that took the first one back, where there is one."""
         return next((self.of(change) for change in self.events if change != self.change), None)
-
-
-def _combined(
-    events: Mapping[str, Any], known: Mapping[str, Any], combine: Callable[[list[Any], list[Any]], list[Any]]
-) -> dict[str, Any]:
-    return {
-        change: {**document, "events": combine(document["events"], known.get(change, {}).get("events", []))}
-        for change, document in events.items()
-    }
-
-
-def _without(events: list[Any], known: list[Any]) -> list[Any]:
-    return events[len(known) :]
-
-
-def _behind(events: list[Any], known: list[Any]) -> list[Any]:
-    return [*known, *events]
 
 
 def references(outcome: Outcome) -> dict[str, Any]:

@@ -43,9 +43,9 @@ class Mortal(GitOpsChangeOperator):
         ledger.append = dying
         return order, ledger, world
 
-    def execute_complete(self, context: Any, event: Any, asked: Any) -> Any:
+    def execute_complete(self, context: Any, event: Any) -> Any:
         self._at(context, "on_waking")
-        return super().execute_complete(context, event, asked)
+        return super().execute_complete(context, event)
 
     def _tell(self, context: Any, outcome: Any) -> Any:
         self._at(context, "before_telling")

@@ -75,6 +75,7 @@ class ChangeOperator(BaseOperator):
     _secrets: Secrets | None = None
     _order: Order | None = None
     _ledger: TaskLedger | None = None
+    _outcome: Outcome | None = None
     _working: asyncio.Task[Any] | None = None
 
     @abstractmethod
@@ -103,12 +104,12 @@ class ChangeOperator(BaseOperator):
         context["ti"].xcom_push("change", order.change)
         return self._defer(order, ledger)
 
-    def execute_complete(self, context: Context, event: Mapping[str, Any], asked: Mapping[str, Any]) -> Any:
-        """The trigger is done: keep what it brings, then say how it went. `asked` are the events from before."""
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> Any:
+        """The trigger is done: keep what it brings, then say how it went."""
         from loopseal.airflow import intent
         from loopseal.airflow.outcome import Outcome
 
-        outcome = Outcome.load(event).after(asked)
+        outcome = Outcome.load(event)
         store = compat.state_store(context)
         before = intent.recall(store)
         if before is not None and before.change == outcome.change:
@@ -125,8 +126,7 @@ class ChangeOperator(BaseOperator):
     async def _leg(self, plan: Plan, context: Context) -> Outcome | None:
         """The first leg: the outcome, or None when a trigger is to bring it."""
         from loopseal.airflow import config, worlds
-        from loopseal.airflow.errand import carry_out, links
-        from loopseal.airflow.outcome import Outcome
+        from loopseal.airflow.errand import carry_out, links, outcome
         from loopseal.airflow.secrets import MaskedSecrets
 
         self._secrets = MaskedSecrets()
@@ -135,7 +135,7 @@ class ChangeOperator(BaseOperator):
             self._order, self._ledger = order, ledger
             change = await self.propose(world, plan.change, plan.standing, context)
             if change.closed:
-                return Outcome(change.id, ledger.dump(), links=links(world, ledger, change.id))
+                return outcome(world, ledger, change.id)
             if self.deferrable and not self._brief(change, context):
                 self.kept_links = dict(links(world, ledger, change.id))
                 return None
@@ -179,15 +179,21 @@ class ChangeOperator(BaseOperator):
     def _defer(self, order: Order, ledger: TaskLedger) -> NoReturn:
         from loopseal.airflow.triggers.change import ChangeTrigger
 
-        asked = ledger.dump()
-        trigger = ChangeTrigger(order.dump(), asked, compat.hold())
-        self.defer(trigger=trigger, method_name="execute_complete", kwargs={"asked": asked})
+        trigger = ChangeTrigger(order.dump(), ledger.dump(), compat.hold())
+        self.defer(trigger=trigger, method_name="execute_complete")
 
     def _tell(self, context: Context, outcome: Outcome) -> Any:
         from loopseal.airflow.telling import tell
 
         self.kept_links = dict(outcome.links)
+        self._outcome = outcome
         return tell(self, context, outcome)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's own signature
+        """What Airflow's OpenLineage provider asks a task that went well: the files that it wrote."""
+        from loopseal.airflow.lineage import written
+
+        return written(self._outcome)
 
     def _require(self) -> tuple[Order, TaskLedger]:
         if self._order is None or self._ledger is None:

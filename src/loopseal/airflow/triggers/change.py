@@ -46,7 +46,7 @@ class ChangeTrigger(BaseTrigger):
         )
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """One event: the new part of the outcome, as JSON data. Never raises: that would lose all that is known."""
+        """One event: the outcome, as JSON data. Never raises: that would lose all that is known."""
         try:
             payload = await self._carry_out()
         except Exception as error:
@@ -66,12 +66,12 @@ class ChangeTrigger(BaseTrigger):
             begun = world.clock.monotonic()
             outcome = await carry_out(world, ledger, order, self.log)
             await world.clock.sleep(max(0.0, begun + self.hold - world.clock.monotonic()))
-            return outcome.since(self.events).dump()
+            return outcome.dump()
 
     def _broken(self, error: Exception) -> dict[str, Any]:
         from loopseal.airflow.outcome import Failure, Outcome
 
-        return Outcome(self.order["change"], self.events, Failure.broken(error)).since(self.events).dump()
+        return Outcome(self.order["change"], self.events, Failure.broken(error)).dump()
 
     async def on_kill(self) -> None:
         """Somebody marked or cleared the deferred task (Airflow >= 3.3 calls this).
