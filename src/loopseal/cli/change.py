@@ -170,7 +170,9 @@ async def _change(
     actor = caller()
     name = change_id("cli", actor.issuer, target, key or secrets.token_hex(16))
     async with world_of(ctx) as world:
-        proposal = await draft(world, change_id=name, target=target, edits=edits, reason=reason, actor=actor)
+        proposal = await draft(
+            world, change_id=name, target=target, edits=edits, reason=reason, actor=actor, again=bool(key)
+        )
         if dry_run:
             diffs = await world.repository(proposal.target).preview(proposal)
             if as_json:

@@ -31,15 +31,20 @@ async def draft(
     actor: Actor,
     labels: Sequence[tuple[str, str]] = (),
     reverts: str = "",
+    again: bool = False,
 ) -> Proposal:
     """A proposal for a declared target, based on what its branch is now.
 
     The scope is checked first: nothing is fetched for a path that the target does not cover. Raises Refused.
+    With `again` the change may have landed already, and nothing here remembers it: then it is based on the commit
+    before its own, so that `commit` finds it.
     """
     route = world.route(target)
     proposal = Proposal(change_id, route.target, "", tuple(edits), reason, actor, tuple(labels), reverts)
     _require(proposal)
-    base = await world.repository(route.target).tip()
+    repository = world.repository(route.target)
+    landed = await repository.find(change_id) if again else None
+    base = landed.parent if landed is not None else await repository.tip()
     return Proposal(change_id, route.target, base, tuple(edits), reason, actor, tuple(labels), reverts)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from loopseal.domain.change import Change
 from loopseal.domain.identity import Actor
@@ -40,8 +39,7 @@ async def revert(
     standing = await load(world, reverting)
     if standing is not None:
         return standing
-    repository = world.repository(world.route(target).target)
-    edits = await repository.inverse(change_id)
+    edits = await world.repository(world.route(target).target).inverse(change_id)
     proposal = await draft(
         world,
         change_id=reverting,
@@ -51,8 +49,6 @@ async def revert(
         actor=actor,
         labels=labels,
         reverts=change_id,
+        again=True,
     )
-    found = await repository.find(reverting)
-    if found is not None:
-        proposal = replace(proposal, base=found.parent)
     return await propose(world, proposal, dag=dag, report=report)
