@@ -5,12 +5,37 @@ Each function says which version brought what it bridges. Nothing else in this r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+try:
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout
+except ImportError:  # they moved into the task SDK with 3.2
+    from airflow.exceptions import (  # type: ignore[no-redef,attr-defined]  # another Airflow, the same names
+        AirflowException,
+        AirflowFailException,
+        AirflowSensorTimeout,
+    )
+
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
+
+__all__ = [
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowSensorTimeout",
+    "StateStore",
+    "configuration",
+    "default_deferrable",
+    "determine_kwargs",
+    "hold",
+    "mask",
+    "now",
+    "state_store",
+    "still_deferred",
+    "triggers_hear_kills",
+]
 
 
 class StateStore(Protocol):
@@ -38,6 +63,15 @@ def configuration() -> Any:
     except ImportError:
         from airflow.configuration import conf
     return conf
+
+
+def determine_kwargs(function: Callable[..., Any], args: Collection[Any], context: Mapping[str, Any]) -> Any:
+    """Those entries of the context that a decorated function asks for by name. Part of the task SDK since 3.2."""
+    try:
+        from airflow.sdk.bases.decorator import determine_kwargs as determine
+    except ImportError:
+        from airflow.utils.operator_helpers import determine_kwargs as determine  # type: ignore[attr-defined]  # of 3.1
+    return determine(function, args, context)
 
 
 async def mask(secret: str) -> None:

@@ -99,6 +99,8 @@ class Typed:
     def __str__(self) -> str:
         return self.template if self.kind == "text" else f"{self.kind}({self.template!r})"
 
+    __repr__ = __str__  # what Airflow before 3.2 shows of a rendered field
+
 
 def number(template: str) -> Any:
     """Read what `template` renders to as a number.

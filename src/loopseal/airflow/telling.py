@@ -15,15 +15,15 @@ from loopseal.errors import LoopsealError, Unreachable
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.definitions.context import Context
-    from airflow.sdk.exceptions import AirflowException
 
+    from loopseal.airflow.compat import AirflowException
     from loopseal.airflow.looking import Sight
     from loopseal.ports import Evidence
 
 
 def tell(operator: BaseOperator, context: Context, outcome: Outcome) -> dict[str, Any]:
     """Log it, then return the references of a change that went well or raise for one that did not."""
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    from loopseal.airflow.compat import AirflowException, AirflowFailException
 
     refs = references(outcome)
     change = outcome.of(outcome.change)
@@ -43,7 +43,7 @@ def tell(operator: BaseOperator, context: Context, outcome: Outcome) -> dict[str
 
 def raised(error: LoopsealError) -> AirflowException:
     """What to raise for an error that came before there was anything to tell."""
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    from loopseal.airflow.compat import AirflowException, AirflowFailException
 
     kind = AirflowException if isinstance(error, Unreachable) else AirflowFailException
     return kind(error.diagnostics())

@@ -19,6 +19,11 @@ from tests.unit.airflow import scripted
 from tests.unit.airflow.stage import Stage, settings_of
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Airflow 3.1 warns about imports of its own standard provider."""
+    config.addinivalue_line("filterwarnings", "ignore:The `airflow")
+
+
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     """One repository, four applications, a settings file that Airflow's configuration names."""

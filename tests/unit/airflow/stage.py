@@ -12,7 +12,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import TaskDeferred
+
+try:
+    from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
+    from airflow.sdk.module_loading import import_string
+except ImportError:  # Airflow 3.1
+    from airflow.exceptions import AirflowSkipException, TaskDeferred
+    from airflow.utils.module_loading import import_string
+try:
+    from airflow.sdk.serde import deserialize, serialize
+except ImportError:  # Airflow 3.1
+    from airflow.serialization.serde import deserialize, serialize
+
+__all__ = ["AirflowSkipException", "TaskDeferred"]
 
 VALUES = "apps/values.yaml"
 
@@ -61,10 +73,14 @@ class Store:
         self.values[key] = json.dumps(value)
 
 
-class Outlets(dict[Any, Any]):
-    def __missing__(self, key: Any) -> Any:
-        self[key] = SimpleNamespace(extra={"mine": 1})
-        return self[key]
+class Outlets:
+    """The events of a task's outlets, by asset."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, Any] = {}
+
+    def __getitem__(self, asset: Any) -> Any:
+        return self.events.setdefault(asset.name, SimpleNamespace(extra={"mine": 1}))
 
 
 @dataclass
@@ -126,9 +142,6 @@ def defer(task: Any, one: Try) -> TaskDeferred:
 
 def revived(trigger: Any, **changed: Any) -> Any:
     """The trigger as the triggerer makes it from what was stored."""
-    from airflow.sdk.module_loading import import_string
-    from airflow.sdk.serde import deserialize, serialize
-
     path, kwargs = trigger.serialize()
     stored = json.loads(json.dumps(serialize(kwargs)))
     return import_string(path)(**{**deserialize(stored), "hold": 0.0, **changed})

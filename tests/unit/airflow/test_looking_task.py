@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 
+from loopseal.airflow.compat import AirflowException, AirflowFailException, AirflowSensorTimeout
 from loopseal.airflow.operators.act import ArgoCDSyncOperator, FluxReconcileOperator
 from loopseal.airflow.sensors.health import ApplicationHealthSensor
 from tests.unit.airflow import scripted
-from tests.unit.airflow.stage import Stage, Try, defer, event_of, execute, in_dag, resume, revived
+from tests.unit.airflow.stage import AirflowSkipException, Stage, Try, defer, event_of, execute, in_dag, resume, revived
 
 SHA = "b" * 40
 

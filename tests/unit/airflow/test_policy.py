@@ -102,7 +102,8 @@ def test_settings_are_read_anew_when_they_change(stage: Stage) -> None:
     policy.task_policy(change("added"))
 
 
-def test_airflow_has_loaded_it() -> None:
+def test_airflow_has_loaded_it(stage: Stage) -> None:
     from airflow import settings
 
-    assert any(plugin is policy for plugin in settings.get_policy_plugin_manager().get_plugins())
+    with pytest.raises(AirflowClusterPolicyViolation, match="no target 'plane'"):
+        settings.task_policy(change("plane"))

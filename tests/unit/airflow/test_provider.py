@@ -74,6 +74,8 @@ def test_the_connection_forms_are_declared(providers: ProvidersManager) -> None:
         assert hook is not None
         assert name in hook.hook_name
         assert hook.connection_testable
+    if airflow.__version__ < "3.2":
+        return  # the form is declared since 3.2; before, the extra fields are JSON
     fields = set(providers.connection_form_widgets)
     assert {"extra__loopseal_git__private_key", "extra__loopseal_kubernetes__kubeconfig"} <= fields
     assert providers.field_behaviours["loopseal_argocd"]["relabeling"]["password"] == "API token"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, determine_kwargs, task_decorator_factory
+from airflow.sdk.bases.decorator import DecoratedOperator, TaskDecorator, task_decorator_factory
 
+from loopseal.airflow import compat
 from loopseal.airflow import edits as plain_edits
 from loopseal.airflow.operators.change import GitOpsChangeOperator
 
@@ -39,7 +40,7 @@ class GitOpsChangeDecoratedOperator(DecoratedOperator, GitOpsChangeOperator):
         from airflow.sdk.definitions.context import context_merge
 
         context_merge(context, self.op_kwargs)
-        kwargs = determine_kwargs(self.python_callable, self.op_args, context)
+        kwargs = compat.determine_kwargs(self.python_callable, self.op_args, context)
         self.edits = plain_edits.plain(self.python_callable(*self.op_args, **kwargs))
         return super().execute(context)
 

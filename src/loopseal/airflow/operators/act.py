@@ -106,8 +106,7 @@ class _ActOperator(BaseOperator):
         )
 
     def _tell(self, sight: Sight) -> dict[str, Any]:
-        from airflow.sdk.exceptions import AirflowException, AirflowFailException
-
+        from loopseal.airflow.compat import AirflowException, AirflowFailException
         from loopseal.airflow.telling import said
 
         self.kept_links = dict(sight.links)

@@ -70,8 +70,7 @@ class ApplicationHealthSensor(BaseSensorOperator):
         event: Mapping[str, Any],
     ) -> dict[str, Any]:
         """The trigger is done."""
-        from airflow.sdk.exceptions import AirflowSensorTimeout
-
+        from loopseal.airflow.compat import AirflowSensorTimeout
         from loopseal.airflow.looking import Sight
         from loopseal.airflow.telling import said
 
@@ -104,8 +103,7 @@ class ApplicationHealthSensor(BaseSensorOperator):
         return not sight.expired and bool(self._good(sight))
 
     def _good(self, sight: Sight) -> dict[str, Any]:
-        from airflow.sdk.exceptions import AirflowFailException
-
+        from loopseal.airflow.compat import AirflowFailException
         from loopseal.airflow.telling import said
 
         if not sight.good:
@@ -132,8 +130,7 @@ class ApplicationHealthSensor(BaseSensorOperator):
 
 def wanted(revision: str | None, context: Context) -> str:
     """The commit id that `revision` means. Raises AirflowFailException for one that can mean none."""
-    from airflow.sdk.exceptions import AirflowFailException
-
+    from loopseal.airflow.compat import AirflowFailException
     from loopseal.airflow.identity import bundle_version
 
     if revision != "dag":
