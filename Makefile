@@ -32,7 +32,7 @@ demo: setup ## The whole loop on this machine: Git server, engine simulator, a r
 	$(RUN) loopseal demo --engine $(or $(ENGINE),argocd) $(if $(KEEP),--keep)
 
 test: setup packages ## Everything this machine can run
-	$(RUN) python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(RUN) python -m pytest -n 2 $(ARGS)
 
 check: setup ## Lint, format, types, layers
 	$(RUN) ruff check .

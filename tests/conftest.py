@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_socket
@@ -26,3 +27,17 @@ def _no_network(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if inside:
         pytest_socket.enable_socket()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One worker runs all tests that start an Airflow, from the beginning; whoever is free takes the others one by one.
+
+    Two Airflows on two cores would only slow each other down, and the fixtures that start one are made once.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneAirflow(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "airflow" if nodeid.startswith(("tests/airflow/", "tests/e2e/test_demo")) else nodeid
+
+    return OneAirflow(config, log)

@@ -6,7 +6,7 @@ import pytest
 
 from loopseal.testing.demo import ACTS, open_stage, run_act
 
-pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("airflow")]
+pytestmark = [pytest.mark.airflow, pytest.mark.e2e, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", params=["argocd", "flux"])
