@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import yaml
 
-from loopseal.git.edits.source import REMEMBERED
+from loopseal.git.edits.memory import Memory
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -26,12 +25,7 @@ _NODES: Final = _STARTS | {"ScalarEvent", "AliasEvent"}
 
 def events(body: bytes) -> list[Event] | None:
     """What libyaml reads, or None where it refuses to."""
-    return _events(body) if len(body) > REMEMBERED else _remembered(body)
-
-
-@lru_cache(maxsize=4)
-def _remembered(body: bytes) -> list[Event] | None:
-    return _events(body)
+    return _remembered(body)
 
 
 def _events(body: bytes) -> list[Event] | None:
@@ -45,6 +39,9 @@ def _events(body: bytes) -> list[Event] | None:
     finally:
         loader.dispose()
     return out
+
+
+_remembered: Final = Memory(_events, len)
 
 
 def _event(event: Any) -> Event:

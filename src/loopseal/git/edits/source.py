@@ -14,8 +14,6 @@ MAX_BYTES: Final = 10 * 1024 * 1024
 """Of one file. Nobody's manifest; and a second of work for every MiB."""
 MAX_DEPTH: Final = 100
 """Collections in one another."""
-REMEMBERED: Final = 64 * 1024
-"""Bytes of a file up to which its last trees are kept: an edit, its description and the next edit read the same."""
 
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ufeff\ufffe\uffff]")
 _BREAKS: Final = re.compile("[\x85\u2028\u2029]|\r(?!\n)")

@@ -11,7 +11,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 from typing import Final, TypeAlias
 
 import tree_sitter_yaml
@@ -19,8 +19,9 @@ from tree_sitter import Language, Node, Parser
 
 from loopseal.errors import Code, Refused
 from loopseal.git.edits.events import events
+from loopseal.git.edits.memory import Memory
 from loopseal.git.edits.scalars import Style, unquote
-from loopseal.git.edits.source import MAX_DEPTH, REMEMBERED, Source, encrypted, too_deep
+from loopseal.git.edits.source import MAX_DEPTH, Source, encrypted, too_deep
 
 MAX_LINES: Final = 32_767
 MAX_LINE: Final = 32_767
@@ -72,12 +73,7 @@ def _language() -> Language:
 
 def parse(source: Source) -> Tree:
     """The tree of a file. Raises Refused when the file is not YAML that can be trusted to be read right."""
-    return _parsed(source) if len(source.body) > REMEMBERED else _remembered(source)
-
-
-@lru_cache(maxsize=4)
-def _remembered(source: Source) -> Tree:
-    return _parsed(source)
+    return _remembered(source)
 
 
 def _parsed(source: Source) -> Tree:
@@ -93,6 +89,9 @@ def _parsed(source: Source) -> Tree:
         if _is_sops(unwrap(document).node):
             raise encrypted(source.path, "SOPS")
     return tree
+
+
+_remembered: Final = Memory(_parsed, lambda source: len(source.body))
 
 
 def _walk(tree: Tree) -> None:
