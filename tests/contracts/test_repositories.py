@@ -377,6 +377,7 @@ def key_of(kind, folder):
     gpg = ["gpg", "--batch", "--quiet", "--passphrase", "", "--pinentry-mode", "loopback"]
     subprocess.run([*gpg, "--quick-gen-key", "bot@example.com", "ed25519", "sign"], check=True, env=environment)
     key = subprocess.run([*gpg, "--armor", "--export-secret-keys"], check=True, env=environment, capture_output=True)
+    subprocess.run(["gpgconf", "--kill", "all"], check=True, env=environment)  # the agent that making a key has started
     secrets = Known({"key": Credential(Secret(key.stdout.decode()))})
     return secrets, [], environment
 
