@@ -272,6 +272,7 @@ def serve(app: GitServer, port: int = 0, *, certificate: tuple[Path, Path] | Non
         log_config=None,
         lifespan="off",
         ws="none",
+        loop="asyncio",  # uvloop, where it is installed, may hang for ever when it is closed after git was killed
         timeout_graceful_shutdown=1,
         ssl_certfile=certificate[0] if certificate else None,
         ssl_keyfile=certificate[1] if certificate else None,
