@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from loopseal.git.remotes.process import end, start
+from loopseal.git.remotes.process import end, kill, start
 from loopseal.testing.asgi import Receive
 
 CHUNK: Final = 64 * 1024
@@ -72,8 +72,7 @@ async def _feed(process: Process, receive: Receive) -> None:
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
-                with suppress(ProcessLookupError):
-                    process.kill()
+                kill(process)  # with the service that it has started, which would wait for the rest for ever
                 return
             stdin.write(message.get("body", b""))
             await stdin.drain()

@@ -106,7 +106,7 @@ async def succeeds(argv: Sequence[str], *, variables: Mapping[str, str], seconds
         return False
     finally:
         if process.returncode is None:
-            _kill(process)
+            kill(process)
             await process.wait()
 
 
@@ -130,14 +130,16 @@ async def start(argv: Sequence[str], variables: Mapping[str, str], ends: int) ->
 async def end(process: Process, *tasks: asyncio.Task[None] | asyncio.Task[str]) -> None:
     """Leave nothing behind, also when we are cancelled or gave up: the whole process group goes, and these tasks."""
     if process.returncode is None:
-        _kill(process)
+        kill(process)
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    await process.wait()
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()  # closes pipes that a grandchild may still hold
+    try:
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await process.wait()
+    finally:
+        transport = getattr(process, "_transport", None)
+        if transport is not None:
+            transport.close()  # closes pipes that a grandchild may still hold
 
 
 async def _feed(process: Process, data: bytes) -> None:
@@ -179,6 +181,7 @@ async def _last_words(process: Process) -> str:
     return words.decode("utf-8", "replace")
 
 
-def _kill(process: Process) -> None:
+def kill(process: Process) -> None:
+    """End a program that `start` started, and all that it has started itself."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
