@@ -27,7 +27,6 @@ __all__ = [
     "AirflowSensorTimeout",
     "StateStore",
     "configuration",
-    "default_deferrable",
     "determine_kwargs",
     "hold",
     "mask",
@@ -109,11 +108,6 @@ async def still_deferred(task: Any) -> bool:
     )
     name = task.task_id if index < 0 else f"{task.task_id}_{index}"
     return str(states.get(task.run_id, {}).get(name)) == "deferred"
-
-
-def default_deferrable() -> bool:
-    """`[operators] default_deferrable`."""
-    return bool(configuration().getboolean("operators", "default_deferrable", fallback=False))
 
 
 def now() -> datetime:

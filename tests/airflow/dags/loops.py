@@ -69,7 +69,12 @@ with DAG("loop_worker", schedule=None):
     )
     after(change.output)
     change >> ApplicationHealthSensor(
-        task_id="sees", target="gamma", revision="{{ ti.xcom_pull('change')['revision'] }}", poke_interval=2, timeout=60
+        task_id="sees",
+        target="gamma",
+        revision="{{ ti.xcom_pull('change')['revision'] }}",
+        poke_interval=2,
+        deferrable=False,
+        timeout=60,
     )
 
 with DAG("loop_values", schedule=None):

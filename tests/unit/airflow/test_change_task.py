@@ -21,6 +21,7 @@ from tests.unit.airflow.stage import VALUES, Stage, Try, defer, event_of, execut
 
 def change(target: str = "good", value: Any = "v2", **more: Any) -> Any:
     edits = more.pop("edits", [SetValue(VALUES, "image.tag", value)])
+    more.setdefault("deferrable", False)
     return in_dag(lambda: GitOpsChangeOperator(task_id="change", target=target, edits=edits, reason="because", **more))
 
 
@@ -467,3 +468,8 @@ def test_openlineage_is_told_which_files_were_written(stage: Stage, monkeypatch:
     execute(task, one)
     (output,) = task.get_openlineage_facets_on_complete(None).outputs
     assert (output.namespace, output.name) == (f"file://{stage.bare}", f"main:{VALUES}")
+
+
+def test_waiting_without_a_worker_slot_is_the_default() -> None:
+    task = in_dag(lambda: GitOpsChangeOperator(task_id="t", target="x", edits=[], reason="r"))
+    assert task.deferrable

@@ -29,7 +29,7 @@ class _ActOperator(BaseOperator):
     :param application: one of its applications, by name; default: all of them (templated).
     :param revision: a full commit id, or ``"dag"``; default: the tip of the target's branch (templated).
     :param timeout: how long it may take; default: the target's own.
-    :param deferrable: wait in the triggerer instead of in a worker slot.
+    :param deferrable: wait in the triggerer instead of in a worker slot; here this is the default.
     """
 
     template_fields: Sequence[str] = ("target", "application", "revision")
@@ -44,7 +44,7 @@ class _ActOperator(BaseOperator):
         application: str = "",
         revision: str | None = None,
         timeout: timedelta | float | None = None,
-        deferrable: bool = compat.default_deferrable(),
+        deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

@@ -39,7 +39,7 @@ class ChangeOperator(BaseOperator):
     :param on_failure: `fail` or `revert`: what happens when the change landed and did not become healthy.
     :param wait: whether to wait until the applications are healthy; otherwise landing on the branch is the end.
     :param timeout: how long the change may take to become healthy; default: the target's own.
-    :param deferrable: wait in the triggerer instead of in a worker slot.
+    :param deferrable: wait in the triggerer instead of in a worker slot; here this is the default.
     :param on_kill_action: `keep` or `revert`: what becomes of a change that has landed when somebody kills the task.
         One that has not landed is withdrawn in any case.
     """
@@ -58,7 +58,7 @@ class ChangeOperator(BaseOperator):
         on_failure: Literal["fail", "revert"] = "fail",
         wait: bool = True,
         timeout: timedelta | float | None = None,
-        deferrable: bool = compat.default_deferrable(),
+        deferrable: bool = True,
         on_kill_action: Literal["keep", "revert"] = "keep",
         **kwargs: Any,
     ) -> None:

@@ -25,7 +25,7 @@ class ApplicationHealthSensor(BaseSensorOperator):
     :param application: one of its applications, by name; default: all of them (templated).
     :param revision: a full commit id; ``"dag"`` for the commit that this run's Dag was parsed from, for Dags and
         manifests in one repository; default: whatever they show (templated).
-    :param deferrable: wait in the triggerer instead of in a worker slot.
+    :param deferrable: wait in the triggerer instead of in a worker slot; here this is the default.
 
     `timeout`, `poke_interval`, `mode`, `soft_fail` as for every sensor.
     """
@@ -41,7 +41,7 @@ class ApplicationHealthSensor(BaseSensorOperator):
         target: str,
         application: str = "",
         revision: str | None = None,
-        deferrable: bool = compat.default_deferrable(),
+        deferrable: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
