@@ -5,6 +5,7 @@ The order says what is to be done and until when; it is plain data, so that it c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from loopseal.usecases import OnFailure, Progress, World
 
 LOOK: Final = timedelta(minutes=2)
 """However late an order is taken up again, it gets this long to see what has become of the change."""
+
+GRACE: Final = timedelta(hours=1)
+"""An errand ends this long after its deadline, whatever hangs: the longest that a revert should take."""
 
 PAUSES: Final = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds between attempts while a peer cannot be reached; the last one repeats."""
@@ -86,25 +90,31 @@ async def carry_out(world: World, ledger: TaskLedger, order: Order, log: Log) ->
     """
     errand = _Errand(world, order, log)
     deadline = max(order.deadline, world.clock.now() + LOOK)
-    failure: Failure | None = None
+    try:
+        async with asyncio.timeout((deadline + GRACE - world.clock.now()).total_seconds()):
+            failure = await _persist(errand, world, deadline, log)
+    except TimeoutError:
+        failure = Failure("unexpected", f"gave up {GRACE} after the deadline: something hangs", again=True)
+    return outcome(world, ledger, order.change, failure, errand)
+
+
+async def _persist(errand: _Errand, world: World, deadline: datetime, log: Log) -> Failure | None:
     attempt = 0
     while True:
         try:
             await errand.go(deadline)
-            break
         except Unreachable as error:
             left = (deadline - world.clock.now()).total_seconds()
             if left <= 0:
-                failure = Failure.of(error)
-                break
+                return Failure.of(error)
             pause = min(max(error.retry_after or 0.0, PAUSES[min(attempt, len(PAUSES) - 1)]), left)
             attempt += 1
             log.warning("%s; trying again in %.0f s", error, pause)
             await world.clock.sleep(pause)
         except LoopsealError as error:
-            failure = Failure.of(error)
-            break
-    return outcome(world, ledger, order.change, failure, errand)
+            return Failure.of(error)
+        else:
+            return None
 
 
 class _Errand:

@@ -172,6 +172,22 @@ def test_what_does_not_pass_in_time_is_for_a_retry(stage: Stage, monkeypatch: py
     assert stage.commits() == 2
 
 
+def test_whatever_hangs_ends_some_time_after_the_deadline(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datetime import timedelta
+
+    from loopseal.airflow import errand
+
+    async def hangs(*_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(errand, "GRACE", timedelta(seconds=0.1))
+    monkeypatch.setattr(errand, "LOOK", timedelta(seconds=-1))
+    monkeypatch.setattr(scripted.Engine, "baseline", hangs)
+    with pytest.raises(AirflowException, match="something hangs") as failed:
+        whole(change(deferrable=True, timeout=0.1), Try())
+    assert not isinstance(failed.value, AirflowFailException)
+
+
 def test_a_retry_finds_what_has_landed(stage: Stage) -> None:
     one, task = Try(), change(deferrable=True)
     first = event_of(revived(defer(task, one).trigger))["change"]
