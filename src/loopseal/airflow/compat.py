@@ -94,17 +94,12 @@ def triggers_hear_kills() -> bool:
 
 async def still_deferred(task: Any) -> bool:
     """Whether the task of a trigger still waits for it: before 3.3 the only way to tell a kill from a restart."""
-    import asyncio
-
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from asgiref.sync import sync_to_async  # a plain thread cannot reach the triggerer's supervisor in 3.1
 
     index = task.map_index if task.map_index is not None else -1
-    states = await asyncio.to_thread(
-        RuntimeTaskInstance.get_task_states,
-        dag_id=task.dag_id,
-        task_ids=[task.task_id],
-        run_ids=[task.run_id],
-        map_index=index,
+    states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+        dag_id=task.dag_id, task_ids=[task.task_id], run_ids=[task.run_id], map_index=index
     )
     name = task.task_id if index < 0 else f"{task.task_id}_{index}"
     return str(states.get(task.run_id, {}).get(name)) == "deferred"

@@ -489,3 +489,28 @@ def test_openlineage_is_told_which_files_were_written(stage: Stage, monkeypatch:
 def test_waiting_without_a_worker_slot_is_the_default() -> None:
     task = in_dag(lambda: GitOpsChangeOperator(task_id="t", target="x", edits=[], reason="r"))
     assert task.deferrable
+
+
+@pytest.mark.parametrize(("deferred_still", "tag"), [(True, "v2"), (False, "v1")])
+def test_before_airflow_3_3_a_kill_shows_in_the_tasks_state(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, deferred_still: bool, tag: str
+) -> None:
+    from types import SimpleNamespace
+
+    from loopseal.airflow import compat
+
+    async def still_deferred(_: Any) -> bool:
+        return deferred_still
+
+    one, task = Try(), change(deferrable=True, on_kill_action="revert")
+    deferred = defer(task, one)
+    event_of(revived(deferred.trigger))
+    trigger = revived(deferred.trigger)
+    trigger.task_instance = SimpleNamespace(task_id="change")
+    monkeypatch.setattr(compat, "triggers_hear_kills", lambda: True)
+    asyncio.run(trigger.cleanup())
+    assert "tag: v2" in stage.text(), "where Airflow tells a kill, the end alone says nothing"
+    monkeypatch.setattr(compat, "triggers_hear_kills", lambda: False)
+    monkeypatch.setattr(compat, "still_deferred", still_deferred)
+    asyncio.run(trigger.cleanup())
+    assert f"tag: {tag}" in stage.text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -74,17 +74,8 @@ class ChangeTrigger(BaseTrigger):
         return Outcome(self.order["change"], self.events, Failure.broken(error)).dump()
 
     async def on_kill(self) -> None:
-        """Somebody marked or cleared the deferred task (Airflow >= 3.3 calls this).
-
-        Airflow cancels a killed trigger anew with every sync, about once a second, until it hears that the trigger has
-        ended: that would end this as well, so the work goes on beside it, for as long as `KILL_SECONDS` at most.
-        """
-        work = asyncio.create_task(self._take_back())
-        while not work.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait({work})
-        if not work.cancelled() and (error := work.exception()) is not None:
-            raise error
+        """Somebody marked or cleared the deferred task (Airflow >= 3.3 calls this)."""
+        await _outlive(self._take_back())
 
     async def _take_back(self) -> None:
         from loopseal.airflow import config, worlds
@@ -102,7 +93,23 @@ class ChangeTrigger(BaseTrigger):
 
     async def cleanup(self) -> None:
         """Runs at every end of a trigger. Before 3.3 a kill shows only here, and in the state of the task."""
-        if self._over or compat.triggers_hear_kills() or self.task_instance is None:
-            return
-        if not await compat.still_deferred(self.task_instance):
-            await self.on_kill()
+        if not self._over and not compat.triggers_hear_kills() and self.task_instance is not None:
+            await _outlive(self._take_back_if_killed(self.task_instance))
+
+    async def _take_back_if_killed(self, task: Any) -> None:
+        if not await compat.still_deferred(task):
+            await self._take_back()
+
+
+async def _outlive(work: Coroutine[Any, Any, None]) -> None:
+    """Finish `work` although we are cancelled.
+
+    Airflow cancels a killed trigger anew with every sync, about once a second, until it hears that the trigger has
+    ended: that would end the work of `on_kill` as well. The work has a limit of its own.
+    """
+    task = asyncio.create_task(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({task})
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
