@@ -66,13 +66,18 @@ def describe(edit: Edit, before: bytes | None, after: bytes | None) -> tuple[Dif
     match edit:
         case PutFile(path) | DeleteFile(path):
             return (Difference(path, "", _blob(before), _blob(after)),)
-        case SetValue(path, key) | RemoveKey(path, key):
-            name = selector.render(selector.parse(key))
-            return (Difference(path, name, _value(path, before, key), _value(path, after, key)),)
+        case SetValue(path, key, value):  # proved to be read as it was wanted
+            return (Difference(path, _name(key), _value(path, before, key), value),)
+        case RemoveKey(path, key):
+            return (Difference(path, _name(key), _value(path, before, key), ABSENT),)
         case SetImage(path, image):
             told = (kustomization.key(image, field) for field in kustomization.FIELDS)
             found = (Difference(path, key, _value(path, before, key), _value(path, after, key)) for key in told)
             return tuple(one for one in found if one.old != one.new)
+
+
+def _name(key: str) -> str:
+    return selector.render(selector.parse(key))
 
 
 def _value(path: str, data: bytes | None, key: str) -> Scalar | Expect:

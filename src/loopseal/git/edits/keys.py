@@ -20,13 +20,11 @@ _SHOWN: Final = 80
 def open_file(path: str, data: bytes, key: str) -> KeyedFile:
     """The file, and the place in it that `key` means. Raises Refused."""
     steps = selector.parse(key)
-    form = source.format_of(path)
-    fit = source.read(path, data)
-    match form:
+    match source.format_of(path):
         case Format.YAML:
-            return YamlFile(fit, steps)
+            return YamlFile(path, data, steps)
         case Format.JSON:
-            return JsonFile(fit, steps)
+            return JsonFile(source.read(path, data), steps)
 
 
 def set_value(edit: SetValue, before: bytes) -> bytes:

@@ -18,7 +18,6 @@ from loopseal.git.edits import scalars, yaml_path, yaml_tree
 from loopseal.git.edits.events import Event, Trail, events, place_of
 from loopseal.git.edits.scalars import Style
 from loopseal.git.edits.selector import Step, render
-from loopseal.git.edits.source import read
 from loopseal.git.edits.yaml_path import Absent, Found
 from loopseal.git.edits.yaml_tree import STYLES, Token, Tree
 
@@ -53,7 +52,7 @@ def prove(claim: Claim, before: Tree, after: bytes) -> None:
     """Raise Refused (`edit.unproven`) unless `after` is `before` but for what is claimed."""
     path = before.source.path
     try:
-        tree = yaml_tree.parse(read(path, after))
+        tree = yaml_tree.parse(path, after)
         _same_but(claim.change, before, tree)
         _reads(claim, yaml_path.find(tree, claim.steps))
         _same_events(claim, events(before.source.body), events(tree.source.body))

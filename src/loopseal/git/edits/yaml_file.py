@@ -13,18 +13,17 @@ from loopseal.git.edits import proof, scalars, yaml_path, yaml_tree
 from loopseal.git.edits.proof import Change, Claim
 from loopseal.git.edits.scalars import Style
 from loopseal.git.edits.selector import Key, Step, render
-from loopseal.git.edits.source import Source
 from loopseal.git.edits.yaml_path import Absent, Found
 
 
 class YamlFile:
     """One YAML file and one selector into it."""
 
-    def __init__(self, source: Source, steps: Sequence[Step]) -> None:
-        self.source, self.steps = source, tuple(steps)
-        self.tree = yaml_tree.parse(source)
+    def __init__(self, path: str, data: bytes, steps: Sequence[Step]) -> None:
+        self.tree, self.steps = yaml_tree.parse(path, data), tuple(steps)
+        self.source = self.tree.source
         self.place = yaml_path.find(self.tree, self.steps)
-        self.where = f"{source.path}: {render(self.steps)}"
+        self.where = f"{path}: {render(self.steps)}"
 
     @property
     def missing(self) -> str:

@@ -141,19 +141,17 @@ class _Path:
                 return Absent(at, f"{render(self.steps[:at]) or 'the document'} is a mapping, not a list")
 
     def key(self, step: Key, at: int, mapping: Node) -> Absent | tuple[Node, Inner, int]:
-        pairs = yaml_tree.pairs(mapping)
-        keys = [yaml_tree.key_of(pair) for pair in pairs]
-        if any(key.type == "alias" for key in keys):
+        inside = self.tree.mapping(mapping)
+        if inside.aliased:
             raise self.refusal(Code.EDIT_ALIAS, "a key of the mapping is an alias", at)
-        names = [yaml_tree.scalar_text(key.node) for key in keys]
-        hits = [place for place, name in enumerate(names) if name == step.name]
+        hits = inside.places.get(step.name, ())
         if len(hits) > 1:
             raise self.refusal(Code.EDIT_DUPLICATE_KEY, f"the key stands there {len(hits)} times", at + 1)
         if not hits:
-            if "<<" in names:
+            if "<<" in inside.places:
                 raise self.refusal(Code.EDIT_MERGE_KEY, "the key does not stand there itself", at + 1)
             return Absent(at, f"there is no key {render((step,))!r}", mapping)
-        pair = pairs[hits[0]]
+        pair = inside.pairs[hits[0]]
         return pair, yaml_tree.value_of(pair), hits[0]
 
     def item(self, step: Index | Match, at: int, sequence: Node) -> Absent | tuple[Node, Inner, int]:

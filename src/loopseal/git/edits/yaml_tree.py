@@ -21,7 +21,7 @@ from loopseal.errors import Code, Refused
 from loopseal.git.edits.events import events
 from loopseal.git.edits.memory import Memory
 from loopseal.git.edits.scalars import Style, unquote
-from loopseal.git.edits.source import MAX_DEPTH, Source, encrypted, too_deep
+from loopseal.git.edits.source import MAX_DEPTH, Source, encrypted, read, too_deep
 
 MAX_LINES: Final = 32_767
 MAX_LINE: Final = 32_767
@@ -47,6 +47,16 @@ LEAVES: Final = _TEXTS | {"plain_scalar", "anchor", "alias", "tag", "yaml_direct
 _IMPLIED: Final = frozenset({":", "-", ","})  # what every pair, item or list has is no news
 
 
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """The pairs of a mapping, and the places of each name among its keys (None: a key that is no plain text)."""
+
+    pairs: list[Node]
+    places: dict[str | None, list[int]]
+    aliased: bool
+    """Whether a key is an alias."""
+
+
 @dataclass(slots=True)
 class Tree:
     """A parsed file. `tokens` and `comments` are all it consists of, in order: what a proof compares."""
@@ -57,6 +67,7 @@ class Tree:
     comments: list[Token] = field(default_factory=list)
     texts: list[tuple[int, int]] = field(default_factory=list)
     """Bytes that are text whatever they look like: comments, quoted and block scalars."""
+    _mappings: dict[int, Mapping] = field(default_factory=dict)
 
     @property
     def documents(self) -> Iterator[Node | None]:
@@ -65,18 +76,25 @@ class Tree:
             if child.type == "document":
                 yield next((node for node in child.named_children if node.type in _WRAPPERS), None)
 
+    def mapping(self, node: Node) -> Mapping:
+        """What is in one of its mappings; read once, however many selectors lead through it."""
+        if (known := self._mappings.get(node.id)) is None:
+            known = self._mappings[node.id] = _mapping(node)
+        return known
+
 
 @cache
 def _language() -> Language:
     return Language(tree_sitter_yaml.language())
 
 
-def parse(source: Source) -> Tree:
+def parse(path: str, data: bytes) -> Tree:
     """The tree of a file. Raises Refused when the file is not YAML that can be trusted to be read right."""
-    return _remembered(source)
+    return _remembered((path, data))
 
 
-def _parsed(source: Source) -> Tree:
+def _parsed(file: tuple[str, bytes]) -> Tree:
+    source = read(*file)
     _refuse_dangerous(source)
     root = Parser(_language()).parse(source.body).root_node
     if root.has_error:
@@ -91,7 +109,7 @@ def _parsed(source: Source) -> Tree:
     return tree
 
 
-_remembered: Final = Memory(_parsed, lambda source: len(source.body))
+_remembered: Final = Memory(_parsed, lambda file: len(file[1]))
 
 
 def _walk(tree: Tree) -> None:
@@ -112,7 +130,7 @@ def _walk(tree: Tree) -> None:
             continue
         if kind not in _IMPLIED:
             start, end = node.byte_range  # type: ignore[union-attr]  # the stack holds nodes here
-            take((kind, _own(kind, body[start:end])))
+            take((kind, body[start:end] if kind != "block_scalar" else _own(body[start:end])))
             if kind in _TEXTS:
                 tree.texts.append((start, end))
         while not cursor.goto_next_sibling():
@@ -124,9 +142,9 @@ def _walk(tree: Tree) -> None:
                 take((">", kind))
 
 
-def _own(kind: str, text: bytes) -> bytes:
-    """The text of a leaf. Blank lines below a block scalar are none of it, unless it keeps them (`|+`)."""
-    return text.rstrip() if kind == "block_scalar" and b"+" not in text.partition(b"\n")[0] else text
+def _own(text: bytes) -> bytes:
+    """The text of a block scalar. Blank lines below it are none of it, unless it keeps them (`|+`)."""
+    return text if b"+" in text.partition(b"\n")[0] else text.rstrip()
 
 
 _ENTRY: Final = re.compile(rb"[-?:](?=\s|$)")
@@ -256,6 +274,14 @@ def pairs(mapping: Node | None) -> list[Node]:
     if mapping.type == "flow_pair":
         return [mapping]
     return [child for child in mapping.named_children if child.type != "comment"]
+
+
+def _mapping(node: Node) -> Mapping:
+    entries, places = pairs(node), dict[str | None, list[int]]()
+    keys = [key_of(pair).node for pair in entries]
+    for place, key in enumerate(keys):
+        places.setdefault(scalar_text(key), []).append(place)
+    return Mapping(entries, places, any(key is not None and key.type == "alias" for key in keys))
 
 
 def items(sequence: Node) -> list[Node]:

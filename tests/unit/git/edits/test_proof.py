@@ -6,13 +6,12 @@ from loopseal.errors import Code, Refused
 from loopseal.git.edits import selector, yaml_path, yaml_tree
 from loopseal.git.edits.events import events, place_of
 from loopseal.git.edits.proof import Change, Claim, middle, prove
-from loopseal.git.edits.source import read
 
 BEFORE = "# top\na:\n  b: old # why\n  c: 1\nl:\n- x: &x 1\n- y: *x\n"
 
 
 def check(change, key, value, after, *, before=BEFORE, trail=None):
-    tree = yaml_tree.parse(read("f.yaml", before.encode()))
+    tree = yaml_tree.parse("f.yaml", before.encode())
     steps = selector.parse(key)
     place = yaml_path.find(tree, steps)
     prove(Claim(change, steps, trail or place.trail, value), tree, after.encode())

@@ -9,11 +9,10 @@ import pytest
 
 from loopseal.errors import Code, Refused
 from loopseal.git.edits import yaml_tree
-from loopseal.git.edits.source import read
 
 
 def parse(text: str | bytes) -> yaml_tree.Tree:
-    return yaml_tree.parse(read("f.yaml", text if isinstance(text, bytes) else text.encode()))
+    return yaml_tree.parse("f.yaml", text if isinstance(text, bytes) else text.encode())
 
 
 def test_the_leaves_in_order():
