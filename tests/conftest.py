@@ -29,6 +29,7 @@ def _no_network(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest_socket.enable_socket()
 
 
+@pytest.hookimpl(optionalhook=True)  # the provider is also tested without xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """One worker runs all tests that start an Airflow, from the beginning; whoever is free takes the others one by one.
 
