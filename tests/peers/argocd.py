@@ -1,0 +1,128 @@
+"""Argo CD on loopback: Redis, repo-server, application controller and API server, one program for all but the first.
+
+Plain YAML applications only: there is no Helm and no kustomize program beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+
+from tests.peers.control_plane import http_ok
+from tests.peers.kube import Kube, Object
+from tests.peers.ports import HOST, Ports
+from tests.peers.processes import Command, Processes
+
+NAMESPACE: Final = "argocd"
+ACCOUNTS: Final = ("bot", "ops", "blind")
+"""`bot` may get applications and logs (which is what we ask for), `ops` is an administrator, `blind` may nothing."""
+
+POLICY: Final = """\
+p, bot, applications, get, */*, allow
+p, bot, logs, get, */*, allow
+g, ops, role:admin
+"""
+
+
+@dataclass(slots=True)
+class ArgoCD:
+    """One Argo CD; its Applications are the cluster's objects, in `namespace`."""
+
+    folder: Path
+    ports: Ports
+    kube: Kube
+    processes: Processes
+    kubeconfig: Path
+    """The administrator's, with `namespace` as its default: the programs find their own settings by it."""
+    resync: int = 120
+    """Seconds after which an Application is compared again with nobody asking."""
+    error_grace: int = 180
+    """Seconds that the last manifests are trusted while the repository cannot be reached."""
+    namespace: str = NAMESPACE
+    accounts: dict[str, str] = field(default_factory=dict)
+    """Account to a token of it that never expires; `admin` too."""
+
+    @property
+    def url(self) -> str:
+        """Of the API and the pages."""
+        return f"http://{self.ports.address('argocd-server')}"
+
+    def token(self, account: str, seconds: int = 0, identity: str = "") -> str:
+        """A token of an account. The standing one, or a new one that expires after `seconds`, or is named `identity`."""
+        if not seconds and not identity:
+            return self.accounts[account]
+        body = {"expiresIn": seconds, **({"id": identity} if identity else {})}
+        return self._done("POST", f"/api/v1/account/{account}/token", body)["token"]
+
+    def revoke(self, account: str, identity: str) -> None:
+        """Take back the token that was made with this `identity`."""
+        self._done("DELETE", f"/api/v1/account/{account}/token/{identity}")
+
+    def project_token(self, project: str, role: str, seconds: int = 0) -> str:
+        """A token of a role of a project."""
+        path = f"/api/v1/projects/{project}/roles/{role}/token"
+        return self._done("POST", path, {"expiresIn": seconds})["token"]
+
+    def request(
+        self, method: str, path: str, body: Any = None, *, account: str = "admin", token: str = ""
+    ) -> httpx2.Response:
+        """One call as an account (or with a token), whatever the answer. Raises OSError when there is none."""
+        bearer = token or self.accounts.get(account, "")
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        if body is None and method == "DELETE":
+            headers["Content-Type"] = "application/json"  # or Argo CD answers 415
+        try:
+            return httpx2.request(method, self.url + path, json=body, headers=headers, timeout=30, trust_env=False)
+        except httpx2.TransportError as error:
+            raise ConnectionError(f"{method} {path}: {error!r}") from error
+
+    def rbac(self, csv: str = POLICY, default: str = "") -> None:
+        """Who may what, from now on; the API server watches it."""
+        self._settings("argocd-rbac-cm", {"policy.csv": csv, "policy.default": default})
+
+    def project(self, name: str, **spec: Any) -> Object:
+        """Make or change a project: everything is allowed that `spec` does not restrict."""
+        wide = {
+            "sourceRepos": ["*"],
+            "destinations": [{"namespace": "*", "server": "*"}],
+            "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+        }
+        meta = {"name": name, "namespace": self.namespace}
+        spec = {**wide, **spec}
+        return self.kube.apply({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": meta, "spec": spec})
+
+    def trust_gpg(self, key_id: str, armored: str) -> None:
+        """Give it an OpenPGP public key; `key_id` is the long one, 16 hex digits. Projects name it in `signatureKeys`."""
+        self._settings("argocd-gpg-keys-cm", {key_id: armored})
+        (self.folder / "argocd/gpg-keys" / key_id).write_text(armored)
+
+    # --- how it runs ---------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Make the folders and the settings that have to be there before it starts."""
+        for name in ("tls", "ssh", "gpg", "gpg-keys", "static"):
+            (self.folder / "argocd" / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / "argocd/gpg").chmod(0o700)
+        self.kube.namespace(self.namespace)
+        self._settings("argocd-cm", {f"accounts.{account}": "apiKey" for account in ACCOUNTS})
+        self.rbac()
+        self._object("Secret", "argocd-secret", {"type": "Opaque"})
+        for name in ("cmd-params", "gpg-keys", "ssh-known-hosts", "tls-certs"):
+            self._settings(f"argocd-{name}-cm", {})
+
+    def commands(self) -> Iterator[Command]:
+        """In the order in which they are started."""
+        yield self.redis()
+        yield self.repo_server()
+        yield self.controller()
+        yield self.server()
+
+    def introduce(self) -> None:
+        """Once it is ready: get a token of every account."""
+        raise NotImplementedError
