@@ -20,12 +20,12 @@ import httpx2
 from loopseal.domain.proposal import Application
 from loopseal.domain.revision import Relation, State, Tolerance, Verdict, relation
 from loopseal.ports import Credential, Engine, Secret, Source, Wait
-from loopseal.testing.clock import LoopClock, run
+from loopseal.testing.clock import run
 from loopseal.testing.faults import Faults
 from loopseal.testing.gitview import MemoryRepositories, MemoryRepository
 from loopseal.testing.health import argo, condition
 from loopseal.testing.serve import kubeconfig
-from loopseal.testing.store import Change, Store
+from loopseal.testing.store import Change
 from loopseal.testing.transport import AppTransport
 
 URL = "http://git.test/apps.git"
@@ -108,12 +108,16 @@ class Outcome:
 
 
 class Truth:
-    """The simulator's own knowledge about our commit, over time: is it (or a descendant) live and well? has it failed?"""
+    """What the world itself shows of our commit, over time: is it (or a descendant) live and well? has it failed?
+
+    The world is a simulator's store, or a memory of a real cluster that looks like one. `repository` has `parents`,
+    `clock` tells `monotonic()`; `name` is the application's, and that of the namespace it deploys to.
+    """
 
     def __init__(
-        self, store: Store, repository: MemoryRepository, clock: LoopClock, judge: Callable[..., tuple[bool, bool]]
+        self, store: Any, repository: Any, clock: Any, judge: Callable[..., tuple[bool, bool]], *, name: str = "web"
     ) -> None:
-        self._store, self._repository, self._clock, self._judge = store, repository, clock, judge
+        self._store, self._repository, self._clock, self._judge, self._name = store, repository, clock, judge, name
         self.commit = ""
         self.contents: dict[str, tuple[str, str]] = {}
         """Commit -> (serial, image) of its tree."""
@@ -132,15 +136,15 @@ class Truth:
         """Look at the world and remember what changed."""
         live = self._live()
         sound = self._sound() and live
-        failed, unwell = self._judge(self._store, self._relation, live=live)
+        failed, unwell = self._judge(self._store, self._relation, live=live, name=self._name)
         for line, now in ((self.good, sound), (self.failed, failed), (self.unwell, unwell)):
             if not line or line[-1][1] != now:
                 line.append((self._clock.monotonic(), now))
 
     def _live(self) -> bool:
         """Whether what is live is the content of our commit or of a descendant."""
-        settings = self._store.get("ConfigMap", "web", "settings")
-        web = self._store.get("Deployment", "web", "web")
+        settings = self._store.get("ConfigMap", self._name, "settings")
+        web = self._store.get("Deployment", self._name, "web")
         if settings is None or web is None:
             return False
         image = web["spec"]["template"]["spec"]["containers"][0]["image"]
@@ -148,7 +152,7 @@ class Truth:
         return any(content == found and self._relation(sha) in REACHED for sha, content in self.contents.items())
 
     def _sound(self) -> bool:
-        told = argo(self._store.get("Deployment", "web", "web"))
+        told = argo(self._store.get("Deployment", self._name, "web"))
         return told is not None and told[0] == "Healthy"
 
     def _relation(self, observed: str) -> Relation:
@@ -169,9 +173,11 @@ class Truth:
         return line[-1][0] if line and line[-1][1] else None
 
 
-def argocd_failed(store: Store, relation_to: Callable[[str], Relation], *, live: bool) -> tuple[bool, bool]:
+def argocd_failed(
+    store: Any, relation_to: Callable[[str], Relation], *, live: bool, name: str = "web"
+) -> tuple[bool, bool]:
     """Whether Argo CD itself shows a failed operation at our commit or a descendant; whether it shows anything amiss."""
-    app = store.get("Application", "argocd", "web")
+    app = store.get("Application", "argocd", name)
     status = (app or {}).get("status") or {}
     state = status.get("operationState") or {}
     result = (state.get("syncResult") or {}).get("revision", "")
@@ -181,11 +187,13 @@ def argocd_failed(store: Store, relation_to: Callable[[str], Relation], *, live:
     return failed, bool(degraded or differs or status.get("conditions"))
 
 
-def flux_failed(store: Store, relation_to: Callable[[str], Relation], *, live: bool) -> tuple[bool, bool]:
+def flux_failed(
+    store: Any, relation_to: Callable[[str], Relation], *, live: bool, name: str = "web"
+) -> tuple[bool, bool]:
     """Whether Flux itself shows a failed pass over our commit or a descendant."""
     del live
-    item = store.get("Kustomization", "flux-system", "web") or {"status": {}}
-    attempted = str((item["status"] or {}).get("lastAttemptedRevision", "")).rpartition(":")[2]
+    item = store.get("Kustomization", "flux-system", name) or {}
+    attempted = str((item.get("status") or {}).get("lastAttemptedRevision", "")).rpartition(":")[2]
     ready = condition(item, "Ready")
     return ready.get("status") == "False" and relation_to(attempted) in REACHED, False
 
@@ -311,20 +319,9 @@ class World:
 
     def _commit(self, truth: Truth, kind: str) -> str:
         self.serial += 1
-        if kind == "noop":
-            sha = self.repository.commit({"apps/other/note.txt": str(self.serial)}, f"noop {self.serial}")
-            truth.contents[sha] = truth.contents[self.repository.parents[sha][0]]
-            return sha
-        tag = {"broken": "broken", "slow": "slow"}.get(kind, f"v{self.serial}")
-        replicas = -3 if kind == "invalid" else 1
-        files: dict[str, str | None] = {
-            "apps/web/settings.yaml": _SETTINGS.format(self.serial),
-            "apps/web/web.yaml": _WEB.format(replicas=replicas, tag=tag),
-            "apps/web/bad.yaml": _BAD if kind == "unreadable" else None,
-        }
+        files, content = change(kind, self.serial)
         sha = self.repository.commit(files, f"{kind} {self.serial}")
-        applied = kind not in {"invalid", "unreadable"}
-        truth.contents[sha] = (str(self.serial), f"registry.test/web:{tag}") if applied else ("never", "")
+        truth.contents[sha] = content or truth.contents[self.repository.parents[sha][0]]
         return sha
 
     async def _happen(self, truth: Truth, step: Step, base: str) -> None:
@@ -333,8 +330,7 @@ class World:
                 self._commit(truth, step.value)
             case "force-push":
                 self.serial += 1
-                files = {"apps/web/settings.yaml": _SETTINGS.format(self.serial), "apps/web/bad.yaml": None}
-                sha = self.repository.commit(files, "instead", onto=base)
+                sha = self.repository.commit(instead(self.serial), "instead", onto=base)
                 truth.contents[sha] = (str(self.serial), truth.contents[base][1])
             case "drift":
                 self.peer.store.patch("ConfigMap", "web", "settings", {"data": {"serial": "by hand"}})
@@ -347,6 +343,26 @@ class World:
             case what:
                 for faults in self.faults:
                     _set(faults, what, step.value)
+
+
+def change(kind: str, serial: int) -> tuple[dict[str, str | None], tuple[str, str] | None]:
+    """The files of one commit, and the (serial, image) that is live when it is; None: the same as its parent's."""
+    if kind == "noop":
+        return {"apps/other/note.txt": str(serial)}, None
+    tag = {"broken": "broken", "slow": "slow"}.get(kind, f"v{serial}")
+    replicas = -3 if kind == "invalid" else 1
+    files: dict[str, str | None] = {
+        "apps/web/settings.yaml": _SETTINGS.format(serial),
+        "apps/web/web.yaml": _WEB.format(replicas=replicas, tag=tag),
+        "apps/web/bad.yaml": _BAD if kind == "unreadable" else None,
+    }
+    applied = kind not in {"invalid", "unreadable"}
+    return files, (str(serial), f"registry.test/web:{tag}") if applied else ("never", "")
+
+
+def instead(serial: int) -> dict[str, str | None]:
+    """The files of the commit that a force push puts in place of others; the image stays that of its parent."""
+    return {"apps/web/settings.yaml": _SETTINGS.format(serial), "apps/web/bad.yaml": None}
 
 
 def _set(faults: Faults, what: str, value: Any) -> None:
@@ -408,7 +424,7 @@ spec:
 _BAD = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\n  : {{{ not yaml\n"
 
 
-def broken(outcome: Outcome, schedule: Schedule, repository: MemoryRepository) -> list[str]:
+def broken(outcome: Outcome, schedule: Schedule, repository: Any) -> list[str]:
     """Which invariants this outcome breaks; empty when none."""
     out, truth = [], outcome.truth
     said = outcome.verdict.state if outcome.verdict else None
