@@ -1,4 +1,4 @@
-"""What every test runs under: no network below `unit/`, and one hypothesis profile.
+"""What every test runs under: no network below `unit/`, one hypothesis profile, and no real peers without `--peers`.
 
 A unit test that opens a socket fails at once; only Unix sockets pass, because an asyncio event loop owns a pair of them.
 """
@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import pytest_socket
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ["tests.peers.fixtures"]
 
 UNIT = Path(__file__).parent / "unit"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import shutil
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,8 @@ class ArgoCD:
     namespace: str = NAMESPACE
     accounts: dict[str, str] = field(default_factory=dict)
     """Account to a token of it that never expires; `admin` too."""
+    password: str = ""
+    """Of `admin`, for people."""
 
     @property
     def url(self) -> str:
@@ -95,7 +98,9 @@ class ArgoCD:
         }
         meta = {"name": name, "namespace": self.namespace}
         spec = {**wide, **spec}
-        return self.kube.apply({"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": meta, "spec": spec})
+        return self.kube.apply(
+            {"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": meta, "spec": spec}
+        )
 
     def trust_gpg(self, key_id: str, armored: str) -> None:
         """Give it an OpenPGP public key; `key_id` is the long one, 16 hex digits. Projects name it in `signatureKeys`."""
@@ -124,5 +129,121 @@ class ArgoCD:
         yield self.server()
 
     def introduce(self) -> None:
-        """Once it is ready: get a token of every account."""
-        raise NotImplementedError
+        """Once it is ready: get a token of every account. Raises PeerError."""
+        secret = ("Secret", self.namespace, "argocd-initial-admin-secret")
+        self.processes.until(lambda: self.kube.get(*secret), 60, "Argo CD has made no password", "argocd-server")
+        password = base64.b64decode(self.kube.get(*secret)["data"]["password"]).decode()
+        answer = self.request("POST", "/api/v1/session", {"username": "admin", "password": password}, account="")
+        self.password, self.accounts["admin"] = password, answer.raise_for_status().json()["token"]
+        for account in ACCOUNTS:
+            path = f"/api/v1/account/{account}/token"
+            self.accounts[account] = self._done("POST", path, {"expiresIn": 0})["token"]
+        default = ("AppProject", self.namespace, "default")
+        self.processes.until(lambda: self.kube.get(*default), 60, "there is no default project", "argocd-server")
+
+    def redis(self) -> Command:
+        """The cache between its programs; nothing is kept."""
+        port = self.ports["redis"]
+        argv = ["redis-server", "--bind", HOST, "--port", port, "--save", "", "--appendonly", "no"]
+        return Command("redis", [*argv, "--dir", self.folder / "tmp"], lambda: _listens(port))
+
+    def repo_server(self) -> Command:
+        """Fetches repositories and makes manifests of them."""
+        name = "argocd-repo-server"
+        argv = [
+            *self._common(name),
+            *("--address", HOST, "--port", self.ports[name], "--disable-tls"),
+            *("--metrics-address", HOST, "--metrics-port", self.ports["repo-metrics"]),
+        ]
+        ready = http_ok(f"http://{self.ports.address('repo-metrics')}/healthz?full=true")
+        return Command(name, argv, ready, self._variables(name))
+
+    def controller(self) -> Command:
+        """Compares and syncs. Its metrics listen on all addresses: the program has no flag for that."""
+        name = "argocd-application-controller"
+        argv = [
+            *self._common(name),
+            *self._repo_server(),
+            *("--app-resync", self.resync, "--app-resync-jitter", 0),
+            *("--repo-error-grace-period-seconds", self.error_grace),
+            *("--metrics-port", self.ports["controller-metrics"]),
+        ]
+        ready = http_ok(f"http://{self.ports.address('controller-metrics')}/healthz")
+        return Command(name, argv, ready, self._variables(name))
+
+    def server(self) -> Command:
+        """The API and the pages."""
+        name = "argocd-server"
+        argv = [
+            *self._common(name),
+            *self._repo_server(),
+            *("--address", HOST, "--port", self.ports[name], "--insecure"),
+            *("--metrics-address", HOST, "--metrics-port", self.ports["server-metrics"]),
+            *("--staticassets", self.folder / "argocd/static"),
+        ]
+        return Command(name, argv, http_ok(f"{self.url}/api/version"), self._variables(name))
+
+    def _common(self, name: str) -> list[str]:
+        return ["argocd", "--redis", self.ports.address("redis"), "--loglevel", "info"]
+
+    def _repo_server(self) -> list[str]:
+        return ["--repo-server", self.ports.address("argocd-repo-server"), "--repo-server-plaintext"]
+
+    def _variables(self, name: str) -> dict[str, str]:
+        home = self.folder / "argocd"
+        return {
+            "ARGOCD_BINARY_NAME": name,
+            "KUBECONFIG": str(self.kubeconfig),
+            "ARGOCD_FAKE_IN_CLUSTER": "true",
+            "ARGOCD_GPG_ENABLED": str(bool(shutil.which("gpg"))).lower(),
+            "ARGOCD_GNUPGHOME": str(home / "gpg"),
+            "ARGOCD_GPG_DATA_PATH": str(home / "gpg-keys"),
+            "ARGOCD_TLS_DATA_PATH": str(home / "tls"),
+            "ARGOCD_SSH_DATA_PATH": str(home / "ssh"),
+            "ARGOCD_RECONCILIATION_TIMEOUT": f"{self.resync}s",
+            "ARGOCD_RECONCILIATION_JITTER": "0s",
+            "HOSTNAME": "controller-0",
+            "GIT_CONFIG_NOSYSTEM": "1",
+        }
+
+    def _settings(self, name: str, data: Mapping[str, str]) -> None:
+        self._object("ConfigMap", name, {"data": dict(data)})
+
+    def _object(self, kind: str, name: str, content: Object) -> None:
+        labels = {"app.kubernetes.io/part-of": "argocd", "app.kubernetes.io/name": name}
+        meta = {"name": name, "namespace": self.namespace, "labels": labels}
+        self.kube.apply({"apiVersion": "v1", "kind": kind, "metadata": meta, **content})
+
+    def _done(self, method: str, path: str, body: Any = None) -> Any:
+        return self.request(method, path, body).raise_for_status().json()
+
+
+def _listens(port: int) -> bool:
+    with socket.create_connection((HOST, port), 1):
+        return True
+
+
+_WRAPPER: Final = """\
+#!/bin/sh
+{body}
+code=$?
+# 1: not a good signature, which is an answer and not an error
+[ $code -gt 1 ] && {{ echo "$out" >&2; exit $code; }}
+echo "$out"
+"""
+
+_GPG: Final = {
+    "gpg-wrapper.sh": _WRAPPER.format(body='out=$(gpg "$@" 2>&1)'),
+    "git-verify-wrapper.sh": _WRAPPER.format(
+        body="""\
+kind=commit
+[ "$(git cat-file -t "$1")" = tag ] && kind=tag
+out=$(git verify-$kind "$1" 2>&1)"""
+    ),
+}
+"""Programs that Argo CD's images bring along to verify signatures; it looks for them in PATH."""
+
+
+def tools() -> Mapping[str, str]:
+    """Scripts that have to be in PATH, by name."""
+    return _GPG

@@ -55,9 +55,7 @@ def kubeconfig(server: str, authority: Path, token: str, namespace: str = "defau
             "current-context": "peers",
             "clusters": [{"name": "peers", "cluster": {"server": server, "certificate-authority": str(authority)}}],
             "users": [{"name": "bearer", "user": {"token": token}}],
-            "contexts": [
-                {"name": "peers", "context": {"cluster": "peers", "user": "bearer", "namespace": namespace}}
-            ],
+            "contexts": [{"name": "peers", "context": {"cluster": "peers", "user": "bearer", "namespace": namespace}}],
         }
     )
 

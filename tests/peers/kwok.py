@@ -1,9 +1,9 @@
 """A kubelet that does not exist (kwok): pods on its one node come up, fail or get stuck as the tag of their image says.
 
-    :broken   never becomes ready (ImagePullBackOff): a Deployment never becomes available, a Job never ends
-    :slow     is ready after 8 s
-    :fail     ends with phase Failed (a Job with `backoffLimit: 0` then fails)
-    else      ready at once; the pod of a Job succeeds half a second later
+:broken   never becomes ready (ImagePullBackOff): a Deployment never becomes available, a Job never ends
+:slow     is ready after 8 s
+:fail     ends with phase Failed (a Job with `backoffLimit: 0` then fails)
+else      ready at once; the pod of a Job succeeds half a second later
 """
 
 from __future__ import annotations

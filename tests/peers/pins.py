@@ -109,6 +109,13 @@ def pinned(text: str, module: str) -> str:
     return found[1]
 
 
+def definitions(cache: Path, peer: str) -> Path:
+    """The folder with a peer's CustomResourceDefinitions, at the version that is pinned."""
+    module, _ = DEFINITIONS[peer]
+    version = pinned((MODULES / peer / "go.mod").read_text(), module)
+    return cache / "definitions" / f"{peer}-{version}"
+
+
 def program(name: str) -> Program:
     """One program by its name. Raises KeyError."""
     return {one.name: one for one in PROGRAMS}[name]

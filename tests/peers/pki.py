@@ -6,7 +6,7 @@ tokens let the administrator in, and somebody who may nothing.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import secrets
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-VALID: Final = datetime.timedelta(days=2)
+VALID: Final = dt.timedelta(days=2)
 NAMES: Final = ("localhost", "kubernetes.default.svc")
 
 
@@ -69,14 +69,14 @@ def _certificate(
     *,
     authority: bool,
 ) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     builder = (
         x509.CertificateBuilder()
         .subject_name(_name(subject))
         .issuer_name(_name(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_before(now - dt.timedelta(minutes=5))
         .not_valid_after(now + VALID)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         # Python 3.13 verifies strictly (RFC 5280): both identifiers and the usage of an authority's key must be there.
