@@ -180,11 +180,15 @@ class Cluster:
 
     def _link_tools(self) -> None:
         """One folder for PATH: the programs, and what Argo CD expects beside itself."""
-        tools = self.folder / "tools"
+        tools, needed = self.folder / "tools", {"etcd", "k8s", "kwok"}
+        needed |= {"argocd"} if self._with_argocd else set()
+        needed |= {"source", "kustomize"} if self._with_flux else set()
         for program in pins.PROGRAMS:
-            if (found := program.found(pins.cache())) is None:
+            found = program.found(pins.cache())
+            if found:
+                (tools / program.name).symlink_to(found)
+            elif program.peer in needed:
                 raise PeerError(f"{program.name} is not built for these sources: run `make peers-build`")
-            (tools / program.name).symlink_to(found)
         (tools / "argocd-git-ask-pass").symlink_to(tools / "argocd")
         for name, text in argocd_tools().items():
             (tools / name).write_text(text)
