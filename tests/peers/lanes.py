@@ -81,6 +81,7 @@ class Lane:
     """Commit -> (serial, image) that is live when it is."""
     tip: str = ""
     serial: int = 0
+    _pushing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def parents(self) -> Mapping[str, tuple[str, ...]]:
@@ -132,15 +133,17 @@ class Lane:
 
     async def commit(self, kind: str) -> str:
         """One commit on top of the branch, of a kind of `schedules.change`, as if somebody else had pushed it."""
-        self.serial += 1
-        files, content = schedules.change(kind, self.serial)
-        return await self._push(files, f"{kind} {self.serial}", content or self.contents[self.tip])
+        async with self._pushing:
+            self.serial += 1
+            files, content = schedules.change(kind, self.serial)
+            return await self._push(files, f"{kind} {self.serial}", content or self.contents[self.tip])
 
     async def force_push(self, base: str) -> str:
         """Put another commit on `base`, in place of all that came after it."""
-        self.serial += 1
-        content = (str(self.serial), self.contents[base][1])
-        return await self._push(schedules.instead(self.serial), "instead", content, onto=base)
+        async with self._pushing:
+            self.serial += 1
+            content = (str(self.serial), self.contents[base][1])
+            return await self._push(schedules.instead(self.serial), "instead", content, onto=base)
 
     async def _push(
         self, files: Mapping[str, str | None], message: str, content: tuple[str, str], onto: str = ""
