@@ -55,7 +55,7 @@ class Cluster:
         requeue: str = "5s",
     ) -> None:
         self.folder = folder.resolve()
-        self._with_argocd, self._with_flux = argocd, flux
+        self.has_argocd, self.has_flux = argocd, flux
         self._resync, self._error_grace, self._requeue = resync, error_grace, requeue
         self._stack = ExitStack()
 
@@ -123,7 +123,7 @@ class Cluster:
         waiting = [*self._launch_argocd(), *self._launch_flux()]
         for name in waiting:
             self.processes.wait(name)
-        if self._with_argocd:
+        if self.has_argocd:
             self.argocd.introduce()
 
     def _control_plane(self, keys: pki.Pki) -> None:
@@ -140,7 +140,7 @@ class Cluster:
         self.processes.until(self._has_default_account, 60, "there is no service account", "kube-controller-manager")
 
     def _launch_argocd(self) -> list[str]:
-        if not self._with_argocd:
+        if not self.has_argocd:
             return []
         self._define("argocd")
         config = self.folder / "kubeconfig-argocd"
@@ -152,7 +152,7 @@ class Cluster:
         return self._launch(self.argocd.commands())
 
     def _launch_flux(self) -> list[str]:
-        if not self._with_flux:
+        if not self.has_flux:
             return []
         self._define("source", "kustomize")
         self.kube.namespace(FLUX_SYSTEM)
@@ -181,8 +181,8 @@ class Cluster:
     def _link_tools(self) -> None:
         """One folder for PATH: the programs, and what Argo CD expects beside itself."""
         tools, needed = self.folder / "tools", {"etcd", "k8s", "kwok"}
-        needed |= {"argocd"} if self._with_argocd else set()
-        needed |= {"source", "kustomize"} if self._with_flux else set()
+        needed |= {"argocd"} if self.has_argocd else set()
+        needed |= {"source", "kustomize"} if self.has_flux else set()
         for program in pins.PROGRAMS:
             found = program.found(pins.cache())
             if found:
