@@ -17,6 +17,7 @@ from loopseal import errors
 from loopseal.cli.app import COMMANDS, loopseal
 from loopseal.domain import change
 from loopseal.engines import reasons
+from loopseal.net import calls
 from loopseal.settings import reference
 from tests.recorded import usual_predicates
 
@@ -91,6 +92,19 @@ def _first_line(kind: type) -> str:
     return " ".join(inspect.cleandoc(kind.__doc__ or "").split())
 
 
+def calls_page() -> str:
+    """The fields of the record of calls."""
+    lines = [
+        "# The record of calls\n",
+        "Generated from the code. One JSON object per line: one `call` before an HTTP request is sent to Argo CD or",
+        "Kubernetes, one `answer` when it is over; both carry its `id`. See [operating](../guide/operating.md).\n",
+        "| field | in | meaning |",
+        "|---|---|---|",
+        *(f"| `{name}` | {events} | {meaning} |" for name, events, meaning in calls.FIELDS),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def schema_page() -> str:
     """The JSON Schema of the settings file, for editors."""
     return json.dumps(reference.schema(), indent=2, ensure_ascii=False) + "\n"
@@ -100,6 +114,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "cli.md": cli_page,
     "errors.md": errors_page,
     "change.md": change_page,
+    "calls.md": calls_page,
     "settings.md": reference.page,
     "loopseal.schema.json": schema_page,
     "verdicts.md": reasons.page,

@@ -129,6 +129,8 @@ class Code(StrEnum):
     """The answer is larger than any such answer should be."""
     NET_RATE_LIMITED = "net.rate_limited"
     """The peer asks for a pause."""
+    NET_UNRECORDED = "net.unrecorded"
+    """The call would have changed something and could not be recorded first, so it was not sent."""
     # engine.*: Argo CD, Flux, the Kubernetes API
     ENGINE_AUTHENTICATION = "engine.authentication"
     """The engine does not accept the credential."""

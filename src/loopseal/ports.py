@@ -7,11 +7,13 @@ Protocols and the values that cross them. Adapters stand behind them in rooms of
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from loopseal.domain.change import Event
 from loopseal.domain.proposal import Application, Edit, Proposal
@@ -87,6 +89,46 @@ class Secrets(Protocol):
     def forget(self, reference: str) -> None:
         """The peer refused it: read it anew next time instead of from any cache."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Behalf:
+    """For whom a peer is called, for the record of the call: who acts, and for which change, where it is for one.
+
+    `shared` says that the call serves everybody who waits: one watch is opened for all.
+    """
+
+    actor: str = ""
+    change: str = ""
+    shared: bool = False
+
+    @classmethod
+    def of(cls, proposal: Proposal) -> Behalf:
+        """Whoever proposed it, for this very change."""
+        return cls(str(proposal.actor), proposal.id)
+
+
+_NOBODY: Final = Behalf()
+_behalf: Final[ContextVar[Behalf]] = ContextVar("loopseal.behalf", default=_NOBODY)
+
+
+def behalf() -> Behalf:
+    """For whom the running task calls peers now."""
+    return _behalf.get()
+
+
+@contextmanager
+def on_behalf_of(one: Behalf) -> Iterator[None]:
+    """Call peers for `one` within the block, and in tasks that are made there.
+
+    Never around the `yield` of an asynchronous generator: its body runs in the context of whoever asks for the next
+    value, and so would theirs be changed.
+    """
+    before = _behalf.set(one)
+    try:
+        yield
+    finally:
+        _behalf.reset(before)
 
 
 @dataclass(frozen=True, slots=True)

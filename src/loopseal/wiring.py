@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from loopseal.domain.proposal import Application, Target
 from loopseal.errors import Code, ConfigError
+from loopseal.net import calls_file
 from loopseal.ports import Clock, Engine, Ledger, Repository, Secrets, Tap
 from loopseal.settings import LedgerSettings, Settings, SignSettings, environment, resolve_target
 from loopseal.usecases import Route, World
@@ -159,6 +160,8 @@ class Workshop:
         self._repositories: dict[tuple[str, str], Repository] = {}
         self._engines: dict[str, Engine] = {}
         self._budgets: Any = None
+        if settings.calls.path:
+            calls_file.keep(settings.calls.path)
 
     def world(self, ledger: Ledger) -> World:
         """A world on these objects, with this ledger."""

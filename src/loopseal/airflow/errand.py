@@ -20,7 +20,7 @@ from loopseal.domain.identity import Actor
 from loopseal.domain.proposal import Target
 from loopseal.domain.revision import Verdict
 from loopseal.errors import ConfigError, LoopsealError, Unreachable
-from loopseal.ports import Evidence, Repository
+from loopseal.ports import Behalf, Evidence, Repository, on_behalf_of
 from loopseal.usecases import OnFailure, Progress, World
 
 LOOK: Final = timedelta(minutes=2)
@@ -180,7 +180,8 @@ def outcome(
 async def _evidence(world: World, change: Change, verdict: Verdict) -> Evidence:
     for application in change.proposal.target.applications:
         if str(application) == verdict.application:
-            return await world.engine(application).evidence(application, verdict)
+            with on_behalf_of(Behalf.of(change.proposal)):
+                return await world.engine(application).evidence(application, verdict)
     return Evidence()
 
 

@@ -17,9 +17,11 @@ from loopseal import wire
 from loopseal.airflow.errand import PAUSES, Log
 from loopseal.airflow.outcome import Failure
 from loopseal.domain.decision import admits
+from loopseal.domain.identity import ActorKind
 from loopseal.domain.proposal import Application
 from loopseal.domain.revision import State, Verdict, worst
 from loopseal.errors import Code, ConfigError, LoopsealError, Refused, Unreachable
+from loopseal.ports import Behalf, on_behalf_of
 from loopseal.usecases import Route, World, watch
 
 _COMMIT: Final = re.compile(r"(?:[0-9a-f]{64}|[0-9a-f]{40})(?![0-9a-f])")
@@ -124,6 +126,11 @@ def route_of(world: World, wish: Wish) -> Route:
 
 async def fulfil(world: World, wish: Wish, log: Log) -> Sight:
     """Act if that is wished, then look until the wish came true or time is up. Raises nothing of ours."""
+    with on_behalf_of(Behalf(f"{ActorKind.DAG}:{wish.dag}")):
+        return await _fulfil(world, wish, log)
+
+
+async def _fulfil(world: World, wish: Wish, log: Log) -> Sight:
     last = Verdict(State.PENDING, NOT_ASKED)
     links: tuple[tuple[str, str], ...] = ()
     attempt = 0

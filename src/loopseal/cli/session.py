@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from loopseal.domain.identity import Actor
-from loopseal.ports import Tap
+from loopseal.ports import Behalf, Tap, on_behalf_of
 from loopseal.usecases import World
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -62,5 +62,6 @@ def caller() -> Actor:
 
 
 def run(work: Coroutine[Any, Any, int]) -> int:
-    """Run a command's work to its exit code."""
-    return asyncio.run(work)
+    """Run a command's work to its exit code, in the name of whoever runs this program."""
+    with on_behalf_of(Behalf(str(caller()))):
+        return asyncio.run(work)

@@ -14,7 +14,7 @@ from loopseal.engines.argocd_application import observed_revisions
 from loopseal.engines.argocd_rest import DEFAULT_NAMESPACE
 from loopseal.engines.argocd_sync import busy, pinned
 from loopseal.engines.fields import Object, items, mapping, text
-from loopseal.engines.kubernetes import Cluster, Following, Kind
+from loopseal.engines.kubernetes import Cluster, Following, Kind, asking
 from loopseal.engines.watches import News
 from loopseal.errors import Code, Conflict, Unreachable
 from loopseal.ports import Clock
@@ -56,7 +56,7 @@ class Objects:
     async def refresh(self, application: Application) -> Object | None:
         """Have it compared with the branch as it is now, and answer the object once the request was taken up."""
         cluster = await self._connect()
-        change = {"metadata": {"annotations": {REFRESH: "normal"}}}
+        change = asking(REFRESH, "normal")
         app: Object | None = await cluster.patch(APPLICATION, self.namespace(application), application.name, change)
         until, looks = self._clock.monotonic() + self._timeout, 0
         while app is not None and REFRESH in mapping(app, "metadata", "annotations"):

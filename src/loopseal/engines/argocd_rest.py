@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx2
 
@@ -22,9 +23,11 @@ from loopseal.engines.bearer import Bearer, from_reference
 from loopseal.engines.fields import Object, get, mapping, number, text
 from loopseal.engines.lines import server_sent
 from loopseal.engines.peer import Peer
+from loopseal.engines.meanings import of_argocd
 from loopseal.engines.watches import OPENED, News
 from loopseal.net import Response
 from loopseal.ports import Clock, Secrets, Tap
+from loopseal.net.calls import CallLog
 from loopseal.settings import EngineSettings
 
 DEFAULT_NAMESPACE: Final = "argocd"
@@ -72,12 +75,14 @@ class Rest:
         self.server, self._settings, self._tap = settings.url.rstrip("/"), settings, tap
         self._home = settings.namespace or DEFAULT_NAMESPACE
         self._peer = Peer(
+        meaning = partial(of_argocd, prefix=urlsplit(self.server).path)
             self.server,
             name="Argo CD",
             bearer=Bearer(from_reference(secrets, settings.credential), clock),
             ca=settings.ca,
             timeout=settings.timeout,
             transport=transport,
+            calls=CallLog("argocd", self.server, meaning, clock),
         )
 
     def scope(self, application: Application) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from loopseal.engines.flux_inventory_reader import InventoryReader
 from loopseal.engines.flux_object import REQUESTED_AT
 from loopseal.engines.flux_places import KUSTOMIZATION, Place
 from loopseal.engines.flux_tree import Read, Request, Seen, Tree
-from loopseal.engines.kubernetes import Cluster, Following, Kind
+from loopseal.engines.kubernetes import Cluster, Following, Kind, asking
 from loopseal.engines.nudges import Nudges
 from loopseal.engines.watches import Cell, Watch
 from loopseal.errors import Code, Refused
@@ -49,7 +49,7 @@ class Shared:
         now = self.clock.now().isoformat(timespec="microseconds").replace("+00:00", "Z")
         token = f"{now}/{why}"
         with telemetry.acting("flux", "refresh", str(place)):
-            change = {"metadata": {"annotations": {REQUESTED_AT: token}}}
+            change = asking(REQUESTED_AT, token)
             found = await self.cluster.patch(place.kind, place.namespace, place.name, change)
         asked = Request(token, text(found, "status", "lastHandledReconcileAt"))
         self._asked[place] = asked

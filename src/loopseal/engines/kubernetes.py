@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -21,11 +22,13 @@ from loopseal.engines.bearer import Bearer
 from loopseal.engines.fields import Object, flag, get, mapping, text
 from loopseal.engines.kubernetes_access import Access, lightkube_missing
 from loopseal.engines.lines import json_lines
+from loopseal.engines.meanings import of_kubernetes
 from loopseal.engines.peer import Peer
 from loopseal.engines.watches import OPENED, News
 from loopseal.errors import Code, Refused, Unreachable
 from loopseal.net import Response
-from loopseal.ports import Clock, Tap
+from loopseal.net.calls import CallLog
+from loopseal.ports import Clock, Tap, behalf
 
 if TYPE_CHECKING:
     from lightkube import AsyncClient
@@ -35,6 +38,13 @@ _WATCH_SECONDS: Final = 240
 _SILENCE: Final = 90.0
 """Seconds without a byte after which a watch is broken: bookmarks come every 60 s."""
 _BAD: Final = 400
+CHANGE: Final = "loopseal.dev/change"
+"""The annotation that tells which change asked last: so the cluster's own audit log tells it, too."""
+
+
+def asking(annotation: str, value: str) -> Mapping[str, Any]:
+    """The merge patch that asks a controller to look at an object, in the name of the change we act for, or of none."""
+    return {"metadata": {"annotations": {annotation: value, CHANGE: behalf().change or None}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +79,14 @@ class Cluster:
         parts = urlsplit(access.server)
         self.server, self.namespace = access.server, access.namespace
         self._prefix, self._tap = parts.path.rstrip("/"), tap
+        meaning = partial(of_kubernetes, prefix=self._prefix)
         self._peer = Peer(
             f"{parts.scheme}://{parts.netloc}",
             name="Kubernetes",
             bearer=Bearer(access.fetch, clock),
             tls=access.tls,
             timeout=timeout,
+            calls=CallLog("kubernetes", access.server, meaning, clock),
             transport=transport,
         )
         self._client = self._lightkube()

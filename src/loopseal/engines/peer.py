@@ -16,6 +16,7 @@ from loopseal.engines.answers import UNAUTHORIZED, Gone, Missing, failure
 from loopseal.engines.bearer import Bearer
 from loopseal.errors import Code, LoopsealError, Refused
 from loopseal.net import Http, Response, Stream
+from loopseal.net.calls import CallLog
 
 _BAD: Final = 400
 _JSON: Final = "application/json"
@@ -31,13 +32,14 @@ class Peer:
         name: str,
         bearer: Bearer,
         timeout: float,
+        calls: CallLog,
         ca: str = "",
         tls: ssl.SSLContext | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self.url, self._bearer, self._simulated = url, bearer, transport is not None
         self._make: Callable[[], Http] = lambda: Http(
-            url, peer=name, ca=ca, tls=tls, timeout=timeout, transport=transport
+            url, peer=name, ca=ca, tls=tls, timeout=timeout, transport=transport, calls=calls
         )
         self._calls = self._make()
 

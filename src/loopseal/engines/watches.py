@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 from loopseal.engines import telemetry
 from loopseal.engines.fields import Object, text
 from loopseal.errors import Code, LoopsealError, Refused
-from loopseal.ports import Clock
+from loopseal.ports import Behalf, Clock, on_behalf_of
 
 MAX_BACKOFF: Final = 60.0
 """Seconds between two attempts to open a broken watch, at most; with 500 waits behind it one attempt is one request."""
@@ -131,7 +131,8 @@ class Watch:
             cell = self._cells[key] = Cell(read, self._clock)
         cell.followers.append(wake)
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"loopseal watch {self._engine}")
+            with on_behalf_of(Behalf(shared=True)):  # not of him who came first: it serves whoever comes
+                self._task = asyncio.create_task(self._run(), name=f"loopseal watch {self._engine}")
         try:
             yield cell
         finally:

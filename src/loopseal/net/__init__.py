@@ -1,4 +1,4 @@
-"""The one HTTP stack: time limits, size limits, redaction, a span per call.
+"""The one HTTP stack: time limits, size limits, redaction, a span and (for engines) a record of each call.
 
 Peers are hostile until checked: bodies are bounded, redirects are not followed (a redirect would carry our credential
 elsewhere), text for people is cut and stripped of secrets. Statuses are answers, not exceptions; only a broken way to
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -21,6 +21,7 @@ from opentelemetry import trace
 
 from loopseal.errors import Code, ConfigError, Unreachable
 from loopseal.net.bodies import plain
+from loopseal.net.calls import Call, CallLog
 from loopseal.net.redaction import clean
 
 __all__ = ["MAX_BODY", "Headers", "Http", "Response", "Stream", "clean", "never_sent", "tls_context"]
@@ -76,7 +77,7 @@ class Http:
     """A client of one peer on one event loop: kept connections, nothing shared with other peers.
 
     `peer` names it in spans and errors; `tls` stands in for `ca` where there is a client certificate; `transport`
-    replaces the network (a simulator in the same process).
+    replaces the network (a simulator in the same process); `calls` records each attempt.
     """
 
     def __init__(
@@ -90,10 +91,11 @@ class Http:
         timeout: float = 30.0,
         limit: int = MAX_BODY,
         transport: httpx2.AsyncBaseTransport | None = None,
+        calls: CallLog | None = None,
     ) -> None:
         self.base_url, self.peer = base_url.rstrip("/"), peer
         self._headers, self._limit, self._timeout = headers, limit, timeout
-        self._where = clean(self.base_url)
+        self._where, self._calls = clean(self.base_url), calls
         self._client = httpx2.AsyncClient(
             verify=tls or tls_context(ca),
             transport=transport,
@@ -156,14 +158,23 @@ class Http:
                 request = self._client.build_request(
                     method, self.base_url + path, params=params, headers=own, content=content, timeout=limits
                 )
-                answer = await self._client.send(request, stream=True)
-            span.set_attribute("http.response.status_code", answer.status_code)
-            try:
-                async with aclosing(self._chunks(answer)) as chunks:
-                    yield Stream(answer.status_code, answer.headers, chunks)
-            finally:
-                with suppress(httpx2.HTTPError):
-                    await answer.aclose()
+            with self._recorded(request) as call:
+                request.headers.update(call.headers)
+                with _translated(self.peer, self._where):
+                    answer = await self._client.send(request, stream=True)
+                call.status = answer.status_code
+                span.set_attribute("http.response.status_code", answer.status_code)
+                try:
+                    async with aclosing(self._chunks(answer)) as chunks:
+                        yield Stream(answer.status_code, answer.headers, chunks)
+                finally:
+                    with suppress(httpx2.HTTPError):
+                        await answer.aclose()
+
+    def _recorded(self, request: httpx2.Request) -> AbstractContextManager[Call]:
+        if self._calls is None:
+            return nullcontext(Call({}))
+        return self._calls.call(request.method, request.url.raw_path.decode("ascii"))
 
     async def _chunks(self, answer: httpx2.Response) -> AsyncGenerator[bytes, None]:
         with _translated(self.peer, self._where):

@@ -37,6 +37,7 @@ from loopseal.settings.document import read as _read
 from loopseal.settings.identity import actor_of
 from loopseal.settings.reader import duration, near, record
 from loopseal.settings.tree import (
+    CallsSettings,
     EngineSettings,
     Kubeconfig,
     LedgerSettings,
@@ -49,8 +50,8 @@ from loopseal.settings.tree import (
 )
 
 __all__ = [
-    "VARIABLE", "EngineSettings", "Kubeconfig", "LedgerSettings", "PerMinute", "Reference", "RepositorySettings",
-    "Settings", "SignSettings", "TargetSettings",
+    "VARIABLE", "CallsSettings", "EngineSettings", "Kubeconfig", "LedgerSettings", "PerMinute", "Reference",
+    "RepositorySettings", "Settings", "SignSettings", "TargetSettings",
     "caller", "dag_allowed", "duration", "environment", "load", "near", "parse", "resolve_target",
     "schema",
 ]  # fmt: skip

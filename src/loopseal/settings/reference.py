@@ -17,6 +17,7 @@ from loopseal.domain.revision import Tolerance
 from loopseal.settings.reader import DURATION, NAME, SCHEMES, file_name
 from loopseal.settings.rules import MODES
 from loopseal.settings.tree import (
+    CallsSettings,
     EngineSettings,
     LedgerSettings,
     RepositorySettings,
@@ -34,6 +35,7 @@ TABLES: Final = (
     (Application, "targets.*.applications[]"),
     (Tolerance, "targets.*.wait"),
     (LedgerSettings, "ledger"),
+    (CallsSettings, "calls"),
 )
 """Every record of the tree and where it stands in the file."""
 

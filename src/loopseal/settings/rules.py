@@ -17,6 +17,7 @@ from loopseal.domain.proposal import Application
 from loopseal.domain.revision import Tolerance
 from loopseal.errors import Code
 from loopseal.settings.tree import (
+    CallsSettings,
     EngineSettings,
     LedgerSettings,
     RepositorySettings,
@@ -170,6 +171,11 @@ def ledger(one: LedgerSettings) -> Iterator[Problem]:
     yield from _absolute(path=one.path)
 
 
+def calls(one: CallsSettings) -> Iterator[Problem]:
+    """An absolute file."""
+    yield from _absolute(path=one.path)
+
+
 def _split(text: str) -> SplitResult | None:
     """The parts of an address; None when it is none."""
     try:
@@ -246,5 +252,6 @@ RULES: Final[Mapping[Any, Callable[[Any], Iterator[Problem]]]] = {
     Application: application,
     Tolerance: tolerance,
     LedgerSettings: ledger,
+    CallsSettings: calls,
     Settings: settings,
 }

@@ -146,6 +146,15 @@ class LedgerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsSettings:
+    """Where every call to Argo CD and Kubernetes is recorded, for auditors. Pushes to Git stand in the ledger."""
+
+    path: str = ""
+    """Absolute: a file that JSON lines are appended to. Without it they go to the logger `loopseal.calls`, what writes
+    at INFO, what reads at DEBUG."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole tree."""
 
@@ -157,6 +166,8 @@ class Settings:
     """By name: where changes may go. The names are what Dags and the command line use."""
     ledger: LedgerSettings = field(default_factory=LedgerSettings)
     """The command line's own record."""
+    calls: CallsSettings = field(default_factory=CallsSettings)
+    """The record of calls to the engines."""
     source: str = field(default="", metadata={"file": ""})
     """The file it was read from."""
     sha256: str = field(default="", metadata={"file": ""})

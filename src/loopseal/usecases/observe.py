@@ -23,6 +23,7 @@ from loopseal.domain.change import (
 )
 from loopseal.domain.proposal import Application
 from loopseal.domain.revision import Relation, State, Verdict
+from loopseal.ports import Behalf, on_behalf_of
 from loopseal.usecases.history import known, record
 from loopseal.usecases.revert import revert_id
 from loopseal.usecases.watch import Outlook, watch
@@ -44,7 +45,8 @@ class Progress:
 async def baselines(world: World, change: Change) -> Mapping[Application, Mapping[str, Any]]:
     """What each application shows before the commit: against it, going backwards is recognised."""
     applications = change.proposal.target.applications
-    answers = await asyncio.gather(*(world.engine(one).baseline(one) for one in applications))
+    with on_behalf_of(Behalf.of(change.proposal)):
+        answers = await asyncio.gather(*(world.engine(one).baseline(one) for one in applications))
     return dict(zip(applications, answers, strict=True))
 
 
@@ -68,7 +70,8 @@ async def observe(
         change = await record(world, change, Healthy(world.clock.now(), change.revision))
         yield Progress(change, note="nothing to wait for: the target names no applications")
         return
-    outlooks = watch(world, route, change.revision, deadline=deadline, baselines=before)
+    whose = Behalf.of(change.proposal)
+    outlooks = watch(world, route, change.revision, deadline=deadline, baselines=before, whose=whose)
     async with aclosing(outlooks):
         async for outlook in outlooks:
             for event in await _events(world, change, outlook):

@@ -12,7 +12,7 @@ from loopseal.domain.decision import Allow, Decision, Deny, Hold, admits, decide
 from loopseal.domain.identity import Actor, ActorKind
 from loopseal.domain.proposal import Edit, Proposal
 from loopseal.errors import Code, Conflict, Refused
-from loopseal.ports import Finding, Level, Source
+from loopseal.ports import Behalf, Finding, Level, Source, on_behalf_of
 from loopseal.usecases.history import load, record
 from loopseal.usecases.world import Route, World
 from loopseal.wire import digest
@@ -88,12 +88,13 @@ async def preflight(world: World, proposal: Proposal) -> Sequence[Finding]:
     route = world.route(proposal.target.name)
     repository = world.repository(route.target)
     source = Source(repository.url, repository.branch, proposal.paths)
-    answers = await asyncio.gather(
-        *(
-            world.engine(application).preflight(application, source, route.tolerance)
-            for application in route.target.applications
+    with on_behalf_of(Behalf.of(proposal)):
+        answers = await asyncio.gather(
+            *(
+                world.engine(application).preflight(application, source, route.tolerance)
+                for application in route.target.applications
+            )
         )
-    )
     return [finding for answer in answers for finding in answer]
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from loopseal.domain.proposal import Application
 from loopseal.domain.revision import State, Verdict, worst
-from loopseal.ports import Ancestry, Source, Wait
+from loopseal.ports import Ancestry, Behalf, Source, Wait, behalf, on_behalf_of
 from loopseal.usecases.world import Route, World
 
 Listen: TypeAlias = Callable[[Wait, Ancestry], Ancestry]
@@ -45,12 +45,13 @@ async def watch(
     deadline: datetime,
     baselines: Mapping[Application, Mapping[str, Any]] | None = None,
     listen: Listen | None = None,
+    whose: Behalf | None = None,
 ) -> AsyncGenerator[Outlook, None]:
     """Outlooks as they change; the last one is final.
 
     Ends when every application succeeded, as soon as one failed or was superseded, or at the deadline: then the
     outlook is `expired` and still carries each last verdict. `listen` is told of each wait and may stand between it and
-    the repository (a flight recorder does).
+    the repository (a flight recorder does). `whose` wait it is goes into the record of calls; default: the caller's.
     """
     repository = world.repository(route.target)
     source = Source(repository.url, repository.branch)
@@ -65,8 +66,9 @@ async def watch(
 
     async def hear(wait: Wait) -> None:
         ancestry = listen(wait, repository) if listen is not None else repository
-        async for verdict in world.engine(wait.application).wait(wait, ancestry):
-            spoken.put_nowait((wait.application, replace(verdict, application=str(wait.application))))
+        with on_behalf_of(whose or behalf()):
+            async for verdict in world.engine(wait.application).wait(wait, ancestry):
+                spoken.put_nowait((wait.application, replace(verdict, application=str(wait.application))))
 
     listeners = [asyncio.create_task(hear(wait), name=f"wait {wait.application}") for wait in waits]
     try:
