@@ -18,6 +18,7 @@ from loopseal.domain.revision import Tolerance, Verdict
 from loopseal.engines import argocd_application, telemetry
 from loopseal.engines.ancestors import Ancestors
 from loopseal.engines.argocd_evidence import collect
+from loopseal.engines.argocd_health import Healths
 from loopseal.engines.argocd_objects import Objects
 from loopseal.engines.argocd_rest import Rest
 from loopseal.engines.argocd_sync import busy, under_way
@@ -75,9 +76,10 @@ class Engine:
         found = app.known()
         if found is None:
             return missing(self.kind, str(application), tolerance, app.error)
+        healths = await self._applications.with_health(found) if tolerance.strict_health else Healths(found)
         rights = {"sync": sync.known(), "logs": logs.known()}
         can = {right: value for right, value in rights.items() if value is not None}
-        return preflight(found, source, tolerance, windows=windows.known() or None, can=can)
+        return preflight(found, source, tolerance, windows=windows.known() or None, can=can, unread=healths.unread)
 
     async def baseline(self, application: Application) -> Mapping[str, Any]:
         """Revisions, health, last operation and comparison, as shown now."""

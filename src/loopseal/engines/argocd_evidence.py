@@ -11,7 +11,7 @@ from typing import Final
 
 from loopseal.domain.proposal import Application
 from loopseal.domain.revision import Verdict
-from loopseal.engines import argocd_application
+from loopseal.engines import argocd_application, workloads
 from loopseal.engines.answers import Gone, Missing
 from loopseal.engines.argocd_objects import Objects
 from loopseal.engines.argocd_rest import Rest
@@ -19,6 +19,7 @@ from loopseal.engines.evidence import Bundle, events, readable
 from loopseal.engines.fields import Object, items, mapping, number, text
 from loopseal.errors import LoopsealError
 
+_WORKLOADS: Final = 5
 _NODES: Final = 20
 _PODS: Final = 3
 _DIFFERENCES: Final = 5
@@ -30,6 +31,7 @@ async def collect(bundle: Bundle, applications: Rest | Objects, application: App
     """Fill `bundle`; never raises."""
     steps: tuple[Callable[[], Awaitable[None]], ...] = (
         lambda: _application(bundle, applications, application),
+        lambda: _workloads(bundle, applications, application, verdict),
         lambda: _tree(bundle, applications, application),
         lambda: _differences(bundle, applications, application),
         lambda: _commit(bundle, applications, application, verdict),
@@ -54,8 +56,21 @@ async def _application(bundle: Bundle, applications: Rest | Objects, application
     state = mapping(app, "status", "operationState")
     bundle.add("operation", f"{text(state, 'phase')}: {text(state, 'message')}" if state else "")
     bundle.add("conditions", "\n".join(f"{kind}: {told}" for kind, told in argocd_application.conditions(app).items()))
-    bundle.add("resources", "\n".join(str(one) for one in argocd_application.resources(app)))
+    healths = await applications.with_health(app)
+    bundle.add("resources", "\n".join(str(one) for one in argocd_application.resources(healths.app)))
+    bundle.add("resources that could not be read", healths.unread)
     bundle.add("application events", events(items(await applications.about(application, "events"), "items")))
+
+
+async def _workloads(bundle: Bundle, applications: Rest | Objects, application: Application, verdict: Verdict) -> None:
+    """What stands in the way, seen in the cluster itself: where no API server shows a tree of it."""
+    app = await applications.get(application)
+    cluster = await applications.cluster_of(app) if app is not None else None
+    if app is None or cluster is None:
+        return
+    bad = argocd_application.resources((await applications.with_health(app)).app) or verdict.resources
+    for one in bad[:_WORKLOADS]:
+        await workloads.explain(bundle, cluster, one)
 
 
 async def _tree(bundle: Bundle, applications: Rest | Objects, application: Application) -> None:

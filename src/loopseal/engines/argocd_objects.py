@@ -1,7 +1,7 @@
 """Argo CD by its Application objects in Kubernetes: for installations without an API server, or without access to it.
 
-Refreshing is the annotation that the API server sets too. Less can be seen than by REST: no health of single resources
-(`resourceHealthSource: appTree`, the default since 3.0), no tree, no logs, no sync windows.
+Refreshing is the annotation that the API server sets too. Less can be seen than by REST: no tree, no sync windows, and
+health only of workloads in this very cluster, which are read one by one where the application is not well.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from loopseal.domain.proposal import Application
+from loopseal.engines import argocd_health, workloads
 from loopseal.engines.argocd_application import observed_revisions
+from loopseal.engines.argocd_health import Healths
 from loopseal.engines.argocd_rest import DEFAULT_NAMESPACE
 from loopseal.engines.argocd_sync import busy, pinned
 from loopseal.engines.fields import Object, items, mapping, text
@@ -23,6 +25,8 @@ APPLICATION: Final = Kind("argoproj.io", "v1alpha1", "Application", "application
 REFRESH: Final = "argocd.argoproj.io/refresh"
 _LOOK_AGAIN: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 3.0)
 """Seconds between looks whether the annotation is gone."""
+_KEEP: Final = 3.0
+"""Seconds that one reading of an application's workloads serves: events come in bursts."""
 
 
 class Objects:
@@ -35,6 +39,7 @@ class Objects:
         self._connect, self._clock, self._timeout = connect, clock, timeout
         self._namespace = namespace or DEFAULT_NAMESPACE
         self._following: dict[tuple[str, str], Following] = {}
+        self._healths: dict[tuple[str, str], tuple[float, Healths]] = {}
 
     def scope(self, application: Application) -> tuple[str, str]:
         """What one watch covers: the applications of a namespace."""
@@ -94,6 +99,24 @@ class Objects:
         except Conflict:
             return False
         return True
+
+    async def with_health(self, app: Object) -> Healths:
+        """`app` with the health of its workloads, read from the cluster as far as we may."""
+        cluster = await self.cluster_of(app)
+        if cluster is None:
+            return argocd_health.elsewhere(app)
+        now = self._clock.monotonic()
+        key = (text(app, "metadata", "uid"), text(app, "metadata", "resourceVersion"))
+        self._healths = {one: kept for one, kept in self._healths.items() if now - kept[0] < _KEEP}
+        if key not in self._healths:
+            seen = await workloads.see(cluster, argocd_health.without(app))
+            self._healths[key] = now, argocd_health.filled(app, seen)
+        return self._healths[key][1]
+
+    async def cluster_of(self, app: Object) -> Cluster | None:
+        """The cluster that the application deploys to, or None when it is another one than that of the object."""
+        cluster = await self._connect()
+        return cluster if argocd_health.here(app, cluster.server) else None
 
     async def windows(self, application: Application) -> Object:
         """Sync windows cannot be seen from here."""

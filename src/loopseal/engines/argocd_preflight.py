@@ -26,15 +26,18 @@ def preflight(
     *,
     windows: Object | None = None,
     can: Mapping[str, bool] | None = None,
+    unread: str = "",
 ) -> tuple[Finding, ...]:
     """Everything that keeps, or may keep, a commit at `source` from becoming healthy in `app`; errors first.
 
-    `windows` is the answer of `GET …/syncwindows`; `can` tells rights by name (`get`, `sync`, `logs`).
+    `windows` is the answer of `GET …/syncwindows`; `can` tells rights by name (`get`, `sync`, `logs`); `unread` says
+    why the health of single resources cannot be seen, where `strict_health` needs it.
     """
     found = (
         *_place(app, source),
         *_state(app),
         *_policy(app, tolerance),
+        *_strict(unread),
         *_windows(windows),
         *_rights(app, can or {}),
     )
@@ -102,6 +105,15 @@ def _policy(app: Object, tolerance: Tolerance) -> Iterator[Finding]:
             "argocd.default_retry",
             "no retry policy: Argo CD tries a refused commit 5 times more, for 310 s, before it says so; "
             "`failed_syncs: 1` tells at once",
+        )
+
+
+def _strict(unread: str) -> Iterator[Finding]:
+    if unread:
+        yield error(
+            "argocd.health_unread",
+            f"`strict_health` cannot be kept: {unread}",
+            "Grant the right, or set `strict_health: false` for this target.",
         )
 
 

@@ -18,16 +18,17 @@ import httpx2
 
 from loopseal.domain.proposal import Application
 from loopseal.engines.answers import MISSING, UNAUTHORIZED, body, failure
+from loopseal.engines.argocd_health import Healths
 from loopseal.engines.argocd_sync import pinned
 from loopseal.engines.bearer import Bearer, from_reference
 from loopseal.engines.fields import Object, get, mapping, number, text
 from loopseal.engines.lines import server_sent
-from loopseal.engines.peer import Peer
 from loopseal.engines.meanings import of_argocd
+from loopseal.engines.peer import Peer
 from loopseal.engines.watches import OPENED, News
 from loopseal.net import Response
-from loopseal.ports import Clock, Secrets, Tap
 from loopseal.net.calls import CallLog
+from loopseal.ports import Clock, Secrets, Tap
 from loopseal.settings import EngineSettings
 
 DEFAULT_NAMESPACE: Final = "argocd"
@@ -74,15 +75,15 @@ class Rest:
     ) -> None:
         self.server, self._settings, self._tap = settings.url.rstrip("/"), settings, tap
         self._home = settings.namespace or DEFAULT_NAMESPACE
-        self._peer = Peer(
         meaning = partial(of_argocd, prefix=urlsplit(self.server).path)
+        self._peer = Peer(
             self.server,
             name="Argo CD",
             bearer=Bearer(from_reference(secrets, settings.credential), clock),
             ca=settings.ca,
             timeout=settings.timeout,
-            transport=transport,
             calls=CallLog("argocd", self.server, meaning, clock),
+            transport=transport,
         )
 
     def scope(self, application: Application) -> tuple[str, str]:
@@ -138,6 +139,14 @@ class Rest:
             return False
         body(answer, self.server)
         return True
+
+    async def with_health(self, app: Object) -> Healths:
+        """`app` with the health of every resource: it has that already."""
+        return Healths(app)
+
+    async def cluster_of(self, app: Object) -> None:
+        """Its cluster is not looked at from here: the API server tells what is in it."""
+        del app
 
     async def windows(self, application: Application) -> Object:
         """Sync windows: `activeWindows`, `assignedWindows`, `canSync`. Empty when they cannot be read."""

@@ -11,6 +11,7 @@ from loopseal.domain.proposal import Application
 from loopseal.domain.revision import State, Verdict
 from loopseal.engines import telemetry
 from loopseal.engines.ancestors import Ancestors
+from loopseal.engines.argocd_health import explained, wanted
 from loopseal.engines.argocd_objects import Objects
 from loopseal.engines.argocd_rest import Rest
 from loopseal.engines.argocd_verdict import judge, positions, with_windows
@@ -108,7 +109,21 @@ class ArgoWait:
         if app is None:
             self.memory.clear()
             return None
-        now = self.clock.now().timestamp()
+        now, tolerance = self.clock.now().timestamp(), self.wait.tolerance
+        said = await self._decided(app, now)
+        if wanted(said, tolerance):
+            healths = await self.applications.with_health(app)
+            again = said if healths.app is app else await self._decided(healths.app, now)
+            said = explained(again, healths, tolerance)
+        unstarted = (
+            said.reason == "WAITING_FOR_AUTO_SYNC" and now - (number(self.memory, "wedged") or now) >= _UNSTARTED
+        )
+        if said.reason in _NOT_STARTING or unstarted:
+            return with_windows(said, await self._sync_windows())
+        return said
+
+    async def _decided(self, app: Object, now: float) -> Verdict:
+        """The judgement on `app`; on the same application at the same time it may be asked for twice."""
         baseline = texts(self.wait.baseline, "revisions")
         ours = positions(app, self.wait.source)
 
@@ -125,13 +140,7 @@ class ArgoWait:
                 refreshed=self.refreshed,
             )
 
-        said = await self.ancestors.judged(decide, self.memory)
-        unstarted = (
-            said.reason == "WAITING_FOR_AUTO_SYNC" and now - (number(self.memory, "wedged") or now) >= _UNSTARTED
-        )
-        if said.reason in _NOT_STARTING or unstarted:
-            return with_windows(said, await self._sync_windows())
-        return said
+        return await self.ancestors.judged(decide, self.memory)
 
     async def _sync_windows(self) -> Mapping[str, object]:
         now = self.clock.monotonic()

@@ -197,7 +197,11 @@ class Controller:
     def _seen(self, app: Object, found: compare.Comparison) -> Object:
         old = (app.get("status") or {}).get("health") or {}
         since = old["lastTransitionTime"] if old.get("status") == found.health else self.clock.stamp()
-        return {"health": {"lastTransitionTime": since, "status": found.health}, "resources": list(found.resources)}
+        return {
+            "health": {"lastTransitionTime": since, "status": found.health},
+            "resourceHealthSource": "appTree",
+            "resources": list(found.resources),
+        }
 
     async def _finalize(self, app: Object) -> None:
         """Cascading deletion: the resources go one by one, then the application."""
