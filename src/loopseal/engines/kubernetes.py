@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx2
 
@@ -60,8 +60,8 @@ class Kind:
     def path(self, namespace: str = "", name: str = "") -> str:
         """Where its objects are, or one of them."""
         base = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        place = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
-        return f"{base}{place}/{self.plural}" + (f"/{name}" if name else "")
+        place = f"/namespaces/{quote(namespace, safe='')}" if self.namespaced and namespace else ""
+        return f"{base}{place}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
 
 
 class Cluster:
@@ -99,7 +99,9 @@ class Cluster:
             from lightkube.config.models import User  # noqa: PLC0415 - as above
         except ImportError as error:
             raise lightkube_missing() from error
-        config = KubeConfig.from_one(cluster=Named(server=self.server), user=User())
+        # `insecure` concerns a TLS context that nobody uses: the transport is ours and checks certificates. Without it
+        # lightkube would read every authority of the system for each engine.
+        config = KubeConfig.from_one(cluster=Named(server=self.server, insecure=True), user=User())
         return AsyncClient(config=config, transport=_Seam(self), trust_env=False)
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
