@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from loopseal.net.calls import Meaning
 
@@ -79,6 +79,6 @@ def of_argocd(method: str, target: str, *, prefix: str = "") -> Meaning:
 
 def _split(target: str, prefix: str) -> tuple[list[str], Mapping[str, str]]:
     """The segments of the path below `prefix`, and the query."""
-    parts = urlsplit(target)
-    path = parts.path.removeprefix(prefix.rstrip("/"))
-    return [unquote(one) for one in path.split("/") if one], dict(parse_qsl(parts.query, keep_blank_values=True))
+    path, _, query = target.partition("?")
+    parts = path.removeprefix(prefix.rstrip("/")).split("/")
+    return [unquote(one) for one in parts if one], dict(parse_qsl(query, keep_blank_values=True))

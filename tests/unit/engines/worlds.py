@@ -73,10 +73,12 @@ class Counting(httpx2.AsyncBaseTransport):
     def __init__(self, inner: AppTransport) -> None:
         self.inner = inner
         self.calls: list[tuple[str, str, Mapping[str, str]]] = []
+        self.requests: list[httpx2.Request] = []
         self.opened = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         params = dict(request.url.params)
+        self.requests.append(request)
         self.calls.append((request.method, request.url.path, params))
         if "stream" in request.url.path or params.get("watch") == "true":
             self.opened += 1
