@@ -241,4 +241,5 @@ def _listen(process: subprocess.Popen[str], progress: Progress) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what we started ends with us
     sys.exit(main())

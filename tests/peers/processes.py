@@ -189,7 +189,7 @@ class Processes:
         process = self._running.pop(name, None)
         if process is None:
             return
-        _signal_group(process.pid, number)
+        process.send_signal(number)  # itself first: what it started is its own affair as long as it ends politely
         with suppress(subprocess.TimeoutExpired):
             process.wait(_POLITE)
         _signal_group(process.pid, signal.SIGKILL)
