@@ -233,7 +233,8 @@ class Engines:
         for one in rights(account):
             self.cluster.kube.apply(one)
         self._write(f"{account}.kubeconfig", self.cluster.kubeconfig_for(token))
-        self._write("argocd.token", self.cluster.argocd.token("bot"))
+        if (argocd := getattr(self.cluster, "argocd", None)) is not None:
+            self._write("argocd.token", argocd.token("bot"))
 
     def _write(self, name: str, text: str) -> None:
         path = self.folder / name

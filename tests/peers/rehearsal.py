@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import httpx2
+
 from loopseal.testing import git_server
 from loopseal.testing.argocd import ArgoCD, Pace
 from loopseal.testing.background import Background
@@ -148,6 +150,10 @@ class Api:
 
     def token(self, account: str) -> str:
         return f"{account}-token"
+
+    def request(self, method: str, path: str, *, account: str) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {self.token(account)}"}
+        return httpx2.request(method, self.url + path, headers=headers, timeout=30, trust_env=False)
 
 
 class Rehearsal:
