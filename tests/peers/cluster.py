@@ -41,6 +41,7 @@ class Cluster:
     flux: Flux
     """Only with `flux=True`."""
     git: Git
+    ports: Ports
     seconds: float
     """From the beginning until everything was ready."""
 
@@ -110,11 +111,11 @@ class Cluster:
         for name in _FOLDERS:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._link_tools()
-        self._ports = self._stack.enter_context(Ports())
+        self.ports = self._stack.enter_context(Ports())
         self.git = Git(self.folder / "git")
-        self._stack.enter_context(self.git.serving(self._ports["git"]))
+        self._stack.enter_context(self.git.serving(self.ports["git"]))
         keys = pki.make(self.folder / "pki")
-        self.kube = Kube(f"https://{self._ports.address('apiserver')}", keys.admin, keys.authority)
+        self.kube = Kube(f"https://{self.ports.address('apiserver')}", keys.admin, keys.authority)
         self._stack.callback(self.kube.close)
         self.kubeconfig.write_text(self.kubeconfig_for(keys.admin))
         self.processes = Processes(self.folder, self.folder / "tools")
@@ -127,12 +128,12 @@ class Cluster:
             self.argocd.introduce()
 
     def _control_plane(self, keys: pki.Pki) -> None:
-        plane = control_plane.ControlPlane(self.folder, self._ports, keys, self.kube, self.kubeconfig)
+        plane = control_plane.ControlPlane(self.folder, self.ports, keys, self.kube, self.kubeconfig)
         etcd, apiserver, *rest = plane.commands()
         for command in (etcd, apiserver):  # each needs the one before
             self.processes.launch(command)
             self.processes.wait(command.name)
-        rest.append(kwok.command(self.folder, self._ports, self.kubeconfig, self.kube))
+        rest.append(kwok.command(self.folder, self.ports, self.kubeconfig, self.kube))
         names = self._launch(rest)
         self.kube.apply(kwok.node())
         for name in names:
@@ -146,7 +147,7 @@ class Cluster:
         config = self.folder / "kubeconfig-argocd"
         config.write_text(self.kubeconfig.read_text().replace('"namespace": "default"', '"namespace": "argocd"'))
         self.argocd = ArgoCD(
-            self.folder, self._ports, self.kube, self.processes, config, self._resync, self._error_grace
+            self.folder, self.ports, self.kube, self.processes, config, self._resync, self._error_grace
         )
         self.argocd.prepare()
         return self._launch(self.argocd.commands())
@@ -156,7 +157,7 @@ class Cluster:
             return []
         self._define("source", "kustomize")
         self.kube.namespace(FLUX_SYSTEM)
-        self.flux = Flux(self.folder, self._ports, self._requeue)
+        self.flux = Flux(self.folder, self.ports, self._requeue)
         return self._launch(self.flux.commands())
 
     def _launch(self, commands: Iterable[Command]) -> list[str]:

@@ -53,6 +53,10 @@ class Ports:
             self._names[name] = next(self._free)
         return self._names[name]
 
+    def __contains__(self, port: int) -> bool:
+        """Whether it was handed out here."""
+        return port in self._names.values()
+
     def address(self, name: str) -> str:
         """Such as `127.0.0.1:20004`."""
         return f"{HOST}:{self[name]}"
