@@ -62,7 +62,8 @@ class _Call:
 
     async def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
         try:
-            return await asyncio.wait_for(asyncio.shield(self._head), self._limits.get("read"))
+            async with asyncio.timeout(self._limits.get("read")):
+                return await asyncio.shield(self._head)
         except TimeoutError:
             await self.leave()
             raise httpx2.ReadTimeout("no answer in time", request=self.request) from None
@@ -72,7 +73,8 @@ class _Call:
 
     async def chunk(self) -> bytes:
         try:
-            got = await asyncio.wait_for(self._chunks.get(), self._limits.get("read"))
+            async with asyncio.timeout(self._limits.get("read")):
+                got = await self._chunks.get()
         except TimeoutError:
             raise httpx2.ReadTimeout("the stream fell silent", request=self.request) from None
         if isinstance(got, Exception):
