@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -38,7 +38,9 @@ class Flux:
             *("--storage-path", self.folder / "flux"),
             *("--storage-addr", storage, "--storage-adv-addr", storage),
         ]
-        return Command(name, argv, self._ready(name), self._variables())
+        serves = http_ok(f"http://{storage}/", below=500)  # what it stores, to the other one
+        ready = self._ready(name)
+        return Command(name, argv, lambda: ready() and serves(), self._variables())
 
     def kustomize(self) -> Command:
         """Applies."""
@@ -60,5 +62,5 @@ class Flux:
             "KUBECONFIG": str(self.folder / "kubeconfig"),
         }
 
-    def _ready(self, name: str):
+    def _ready(self, name: str) -> Callable[[], bool]:
         return http_ok(f"http://{self.ports.address(f'{name}-health')}/readyz")

@@ -23,7 +23,7 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from loopseal.git.remotes.process import Bounds, run
-from loopseal.testing.asgi import Dropped, Message, Receive, Scope, Send
+from loopseal.testing.asgi import App, Dropped, Message, Receive, Scope, Send
 from loopseal.testing.clock import outside
 from loopseal.testing.git_backend import http_backend
 
@@ -263,7 +263,7 @@ async def _plain(send: Send, status: int, body: bytes, headers: Mapping[str, str
 
 
 @contextmanager
-def serve(app: GitServer, port: int = 0, *, certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
+def serve(app: App, port: int = 0, *, certificate: tuple[Path, Path] | None = None) -> Iterator[str]:
     """Serve on 127.0.0.1 in a thread of its own, and give the base address. `certificate` (PEM, key) makes it https."""
     import uvicorn  # noqa: PLC0415 - of the extra `testing`: not needed for in-process use
 
