@@ -214,16 +214,22 @@ def say(line: str) -> None:
 
 
 def _go(*arguments: str, folder: Path, parse: str = "") -> str:
-    done = subprocess.run(["go", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    command = ["go", *arguments]
+    done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise BuildError(done.stderr.strip() or done.stdout.strip())
     return json.loads(done.stdout)[parse] if parse else done.stdout.strip()
 
 
+def _environment() -> dict[str, str]:
+    """The user's, but for a workspace that our modules are no part of."""
+    return {**os.environ, "GOWORK": "off"}
+
+
 @contextmanager
 def _group(argv: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
     """A process with all that it starts: when it is left early, nothing goes on behind our back."""
-    process = subprocess.Popen(argv, cwd=folder, stderr=subprocess.PIPE, text=True, process_group=0)
+    process = subprocess.Popen(argv, cwd=folder, env=_environment(), stderr=subprocess.PIPE, text=True, process_group=0)
     try:
         yield process
     finally:

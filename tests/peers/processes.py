@@ -24,7 +24,7 @@ from typing import Final
 MARK: Final = "LOOPSEAL_PEERS_FOLDER"
 """The variable by which descendants are known; its value is the folder of one cluster."""
 
-TAIL: Final = 4000
+TAIL: Final = 2000
 """Characters of a log that are shown when something fails."""
 
 _PAUSE: Final = 0.05
