@@ -15,7 +15,9 @@ from loopseal.cli.exits import Exit
 from loopseal.errors import Code, ConfigError
 
 if TYPE_CHECKING:
-    from loopseal.testing.demo import Row, Stage
+    from collections.abc import Sequence
+
+    from loopseal.testing.demo import Cast, Row, Stage
 
 
 @click.command()
@@ -50,6 +52,13 @@ def command(*, engine: str, keep: bool, folder: Path, letters: tuple[str, ...]) 
             f"the demo needs the package {error.name!r}",
             hint="pip install 'loopseal[demo]'",
         ) from error
+    return perform(demo.SIMULATED, engine=engine, keep=keep, folder=folder, letters=letters)
+
+
+def perform(cast: Cast, *, engine: str, keep: bool, folder: Path, letters: Sequence[str] = ()) -> int:
+    """Set the stage with this cast, play the acts (all where no letter is given) and show what came of them."""
+    from loopseal.testing import demo
+
     signal.signal(signal.SIGTERM, _interrupt)
     began, rows = time.monotonic(), list["Row"]()
     console = render.out()
@@ -57,7 +66,7 @@ def command(*, engine: str, keep: bool, folder: Path, letters: tuple[str, ...]) 
     def tell(text: str) -> None:
         console.print(f"{time.monotonic() - began:6.1f} s  {text}", markup=False)
 
-    with demo.open_stage(folder.resolve(), engine, tell) as stage:
+    with demo.open_stage(folder.resolve(), engine, tell, cast) as stage:
         try:
             for act in demo.ACTS:
                 if letters and act.letter not in letters:

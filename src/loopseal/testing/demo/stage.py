@@ -6,11 +6,11 @@ import asyncio
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import yaml
 from cryptography.hazmat.primitives import serialization
@@ -39,6 +39,34 @@ FILES: Final = {
     + b"replicaCount: 1\n",
 }
 MAIL: Final = "loopseal@example.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What an engine finds when it is started: an empty folder of its own, and where the repository is."""
+
+    engine: str
+    """`argocd` or `flux`."""
+    folder: Path
+    git_root: Path
+    git_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An engine that reconciles `APPLICATIONS`. `urls` are for people, `settings` are its entry in the targets file."""
+
+    name: str
+    urls: tuple[tuple[str, str], ...]
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who plays the engine: how it is started and ended, and what it needs to find in the repository beside `FILES`."""
+
+    start: Callable[[Site], AbstractContextManager[Running]]
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,53 +110,64 @@ class Stage:
         return done.returncode == 0
 
 
+Tell: TypeAlias = Callable[[str], None]
+
+
 @contextmanager
-def open_stage(folder: Path, engine: str, tell: Callable[[str], None]) -> Iterator[Stage]:
-    """Start everything in `folder`, which must be empty or absent; leaving ends every process that was started."""
+def simulated(site: Site) -> Iterator[Running]:
+    """A simulator of the engine, in this process."""
+    repositories = Repositories(site.git_root)
+    with Background() as background:
+        if site.engine == "argocd":
+            _, url, _ = background.enter(argocd_on(repositories, site.git_url, APPLICATIONS))
+            token = private(site.folder / "argocd.token", "bot-token")
+            settings = {"kind": "argocd", "url": url, "credential": f"file:{token}"}
+        else:
+            _, url = background.enter(flux_on(repositories, site.git_url, APPLICATIONS))
+            kubeconfig = private(site.folder / "kubeconfig", as_kubeconfig(url))
+            settings = {"kind": "flux", "kubeconfig": f"file:{kubeconfig}"}
+        name = f"{site.engine} simulator"
+        yield Running(name, ((name, url),), settings)
+
+
+SIMULATED: Final = Cast(simulated)
+
+
+@contextmanager
+def open_stage(folder: Path, engine: str, tell: Tell, cast: Cast = SIMULATED) -> Iterator[Stage]:
+    """Start everything in `folder`, which is emptied first; leaving ends every process that was started."""
     if folder.exists():
         shutil.rmtree(folder)
-    root = folder / "git"
-    (folder / "dags").mkdir(parents=True)
-    root.mkdir()
+    root, own = folder / "git", folder / "engine"
+    for one in (folder / "dags", root, own):
+        one.mkdir(parents=True)
     git = GitServer(root)
-    asyncio.run(git.create(REPOSITORY, FILES))
+    asyncio.run(git.create(REPOSITORY, {**FILES, **cast.files}))
     with ExitStack() as stack:
         git_url = f"{stack.enter_context(serve(git))}/{REPOSITORY}"
-        tell(f"Git server       {git_url}")
-        background = stack.enter_context(Background())
-        address, described = _start_engine(background, Repositories(root), git_url, engine, folder)
-        tell(f"{engine + ' simulator':<16} {address}")
-        settings = _settings(folder, git_url, described)
+        tell(f"{'Git server':<16} {git_url}")
+        running = stack.enter_context(cast.start(Site(engine, own, root, git_url)))
+        for name, url in running.urls:
+            tell(f"{name:<16} {url}")
+        settings = _settings(folder, git_url, running.settings)
         for dag in sorted(_examples().glob("0[1-3]-*/*.py")):
             shutil.copy(dag, folder / "dags")
         airflow = AirflowStack(folder / "airflow", folder / "dags", {"AIRFLOW__LOOPSEAL__CONFIG": str(settings)})
         tell("Airflow          migrating its database and starting four processes …")
         stack.enter_context(airflow)
         tell(f"Airflow          {airflow.url} (user and password: admin)")
-        urls = (("Airflow", airflow.url), (f"{engine} simulator", address), ("Git", git_url))
+        urls = (("Airflow", airflow.url), *running.urls, ("Git", git_url))
         yield Stage(folder, engine, git, git_url, airflow, urls)
 
 
-def _start_engine(
-    background: Background, repositories: Repositories, git_url: str, engine: str, folder: Path
-) -> tuple[str, dict[str, str]]:
-    if engine == "argocd":
-        _, url, _ = background.enter(argocd_on(repositories, git_url, APPLICATIONS))
-        token = _private(folder / "argocd.token", "bot-token")
-        return url, {"kind": "argocd", "url": url, "credential": f"file:{token}"}
-    _, url = background.enter(flux_on(repositories, git_url, APPLICATIONS))
-    kubeconfig = _private(folder / "kubeconfig", as_kubeconfig(url))
-    return url, {"kind": "flux", "kubeconfig": f"file:{kubeconfig}"}
-
-
-def _settings(folder: Path, git_url: str, engine: dict[str, str]) -> Path:
+def _settings(folder: Path, git_url: str, engine: Mapping[str, str]) -> Path:
     """The targets file of the demo, and the signing key that it refers to."""
     key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(
+    secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     )
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    signing = _private(folder / "signing_key", private.decode())
+    signing = private(folder / "signing_key", secret.decode())
     (folder / "allowed_signers").write_text(f'{MAIL} namespaces="git" {public.decode()}\n', encoding="utf-8")
 
     def target(name: str, path: str) -> dict[str, object]:
@@ -145,7 +184,7 @@ def _settings(folder: Path, git_url: str, engine: dict[str, str]) -> Path:
         "repositories": {
             "platform": {"url": git_url, "author": f"loopseal <{MAIL}>", "sign": {"ssh": f"file:{signing}"}}
         },
-        "engines": {"engine": engine},
+        "engines": {"engine": dict(engine)},
         "targets": {one.name: target(one.name, one.path) for one in APPLICATIONS},
         "ledger": {"path": str(folder / "ledger.jsonl")},
     }
@@ -154,7 +193,8 @@ def _settings(folder: Path, git_url: str, engine: dict[str, str]) -> Path:
     return path
 
 
-def _private(path: Path, text: str) -> Path:
+def private(path: Path, text: str) -> Path:
+    """A file that nobody else may read, with this text; its absolute path."""
     path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
     return path.resolve()
