@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     up.add_argument("--only", choices=["argocd", "flux"], help="one engine instead of both")
     up.add_argument("--json", action="store_true", help="where everything is, as JSON")
     up.add_argument("--folder", type=Path, help="an empty folder, which is kept (default: a temporary one)")
+    up.add_argument("--argocd", default="argocd", help="an argocd release program of the same version, which has pages")
     options = parser.parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job is born with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
@@ -63,7 +64,13 @@ def describe(cluster: Cluster) -> dict[str, Any]:
     }
     if cluster.has_argocd:
         one = cluster.argocd
-        about["argocd"] = {"url": one.url, "user": "admin", "password": one.password, "tokens": dict(one.accounts)}
+        about["argocd"] = {
+            "url": one.url,
+            "pages": one.has_pages(),
+            "user": "admin",
+            "password": one.password,
+            "tokens": dict(one.accounts),
+        }
     if cluster.has_flux:
         about["flux"] = {"namespace": cluster.flux.namespace}
     return about
@@ -74,6 +81,11 @@ def as_text(about: dict[str, Any]) -> str:
     lines = [f"export KUBECONFIG={about['kubeconfig']}", f"Kubernetes  {about['kubernetes']}"]
     if argocd := about.get("argocd"):
         lines.append(f"Argo CD     {argocd['url']}  (user admin, password {argocd['password']})")
+        lines += (
+            []
+            if argocd["pages"]
+            else ["            its API only: a program built from the Go module has no pages in it"]
+        )
     if flux := about.get("flux"):
         lines.append(f"Flux        its objects in namespace {flux['namespace']}")
     lines += [

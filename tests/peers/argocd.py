@@ -45,6 +45,8 @@ class ArgoCD:
     """Seconds after which an Application is compared again with nobody asking."""
     error_grace: int = 180
     """Seconds that the last manifests are trusted while the repository cannot be reached."""
+    program: str = "argocd"
+    """The one that is built here has no pages in it, the API only; a release of the same version has both."""
     namespace: str = NAMESPACE
     accounts: dict[str, str] = field(default_factory=dict)
     """Account to a token of it that never expires; `admin` too."""
@@ -84,6 +86,10 @@ class ArgoCD:
             return httpx2.request(method, self.url + path, json=body, headers=headers, timeout=30, trust_env=False)
         except httpx2.TransportError as error:
             raise ConnectionError(f"{method} {path}: {error!r}") from error
+
+    def has_pages(self) -> bool:
+        """Whether `url` shows Argo CD's own pages to a browser."""
+        return "<title>Argo CD</title>" in self.request("GET", "/applications", account="").text
 
     def rbac(self, csv: str = POLICY, default: str = "") -> None:
         """Who may what, from now on; the API server watches it."""
@@ -151,7 +157,7 @@ class ArgoCD:
         """Fetches repositories and makes manifests of them."""
         name = "argocd-repo-server"
         argv = [
-            *self._common(name),
+            *self._common(),
             *("--address", HOST, "--port", self.ports[name], "--disable-tls"),
             *("--metrics-address", HOST, "--metrics-port", self.ports["repo-metrics"]),
         ]
@@ -162,7 +168,7 @@ class ArgoCD:
         """Compares and syncs. Its metrics listen on all addresses: the program has no flag for that."""
         name = "argocd-application-controller"
         argv = [
-            *self._common(name),
+            *self._common(),
             *self._repo_server(),
             *("--app-resync", self.resync, "--app-resync-jitter", 0),
             *("--repo-error-grace-period-seconds", self.error_grace),
@@ -175,7 +181,7 @@ class ArgoCD:
         """The API and the pages."""
         name = "argocd-server"
         argv = [
-            *self._common(name),
+            *self._common(),
             *self._repo_server(),
             *("--address", HOST, "--port", self.ports[name], "--insecure"),
             *("--metrics-address", HOST, "--metrics-port", self.ports["server-metrics"]),
@@ -183,8 +189,8 @@ class ArgoCD:
         ]
         return Command(name, argv, http_ok(f"{self.url}/api/version"), self._variables(name))
 
-    def _common(self, name: str) -> list[str]:
-        return ["argocd", "--redis", self.ports.address("redis"), "--loglevel", "info"]
+    def _common(self) -> list[str]:
+        return [self.program, "--redis", self.ports.address("redis"), "--loglevel", "info"]
 
     def _repo_server(self) -> list[str]:
         return ["--repo-server", self.ports.address("argocd-repo-server"), "--repo-server-plaintext"]

@@ -54,10 +54,12 @@ class Cluster:
         resync: int = 120,
         error_grace: int = 180,
         requeue: str = "5s",
+        argocd_program: str = "argocd",
     ) -> None:
         self.folder = folder.resolve()
         self.has_argocd, self.has_flux = argocd, flux
         self._resync, self._error_grace, self._requeue = resync, error_grace, requeue
+        self._argocd_program = argocd_program
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -147,7 +149,14 @@ class Cluster:
         config = self.folder / "kubeconfig-argocd"
         config.write_text(self.kubeconfig.read_text().replace('"namespace": "default"', '"namespace": "argocd"'))
         self.argocd = ArgoCD(
-            self.folder, self.ports, self.kube, self.processes, config, self._resync, self._error_grace
+            self.folder,
+            self.ports,
+            self.kube,
+            self.processes,
+            config,
+            self._resync,
+            self._error_grace,
+            self._argocd_program,
         )
         self.argocd.prepare()
         return self._launch(self.argocd.commands())
