@@ -213,7 +213,8 @@ def _not_synced(look: Look) -> Verdict | None:
         return look.say(state, "OUT_OF_SYNC_AFTER_SYNC", "synced to the commit, and still it differs", named=True)
     if since(look.memory, "wedged", look.now) >= look.tolerance.wedge:
         hint = "nobody starts the sync: look for a sync window, or a condition on the project"
-        return look.say(State.PENDING, "AUTO_SYNC_NOT_STARTING", hint, Action.SYNC, named=True)
+        # when what held it is gone (a window has opened), Argo CD starts at its next comparison, and not before
+        return look.say(State.PENDING, "AUTO_SYNC_NOT_STARTING", hint, Action.NUDGE, named=True)
     return look.say(State.PENDING, "WAITING_FOR_AUTO_SYNC", named=True)
 
 

@@ -100,6 +100,13 @@ class Store:
         self._oldest = 100
         self._listeners: list[Callable[[Change], None]] = []
         self._encoded: dict[int, bytes] = {}
+        self.admission: list[Callable[[Mapping[str, Any]], None]] = [validate]
+        """Asked before every write, with the object as it would become; whoever is against it raises Rejected."""
+
+    def admit(self, manifest: Mapping[str, Any]) -> None:
+        """Ask whether this object may be written, as a dry run does. Raises Rejected."""
+        for ask in self.admission:
+            ask(manifest)
 
     @property
     def version(self) -> int:
@@ -128,7 +135,7 @@ class Store:
         key = (kind.kind, metadata.get("namespace", ""), metadata["name"])
         if key in self._objects:
             raise Rejected(409, "AlreadyExists", f'{kind} "{metadata["name"]}" already exists')
-        validate(manifest)
+        self.admit(manifest)
         self._serial += 1
         seed = hashlib.sha256(f"{key}{self._serial}".encode()).digest()[:16]
         metadata |= {"creationTimestamp": self._clock.stamp(), "uid": str(uuid.UUID(bytes=seed)), "generation": 1}
@@ -149,7 +156,7 @@ class Store:
         if stale:
             text = "the object has been modified; please apply your changes to the latest version and try again"
             raise Rejected(409, "Conflict", f'Operation cannot be fulfilled on {KINDS[key[0]]} "{key[2]}": {text}')
-        validate(new)
+        self.admit(new)
         kept = {name: old["metadata"][name] for name in ("uid", "creationTimestamp", "generation", "resourceVersion")}
         new = {**new, "metadata": {**new["metadata"], **kept}}
         if new == old:

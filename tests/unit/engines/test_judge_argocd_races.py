@@ -183,7 +183,7 @@ def test_a17_a_sync_that_never_starts_is_said():
     waiter.sees(out_of_sync(), 0)
     said = waiter.sees(out_of_sync(), 5)
     assert told(said) == (State.PENDING, "AUTO_SYNC_NOT_STARTING")
-    assert said.action is Action.SYNC
+    assert said.action is Action.NUDGE
 
 
 def test_a18_a_manual_sync_of_an_older_commit_is_no_success():

@@ -8,6 +8,7 @@ decryption, `healthCheckExprs`, remote clusters, other sources, Receivers, Alert
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from loopseal.testing import objects
@@ -42,29 +43,32 @@ class Flux:
         self.faults: Faults = self.cluster.faults
         self.asgi = self.cluster.asgi
         self._git, self._requeue, self._fetch = git, requeue, fetch
-        self._controllers: list[_Controller] = []
+        self._controllers: dict[str, _Controller] = {}
 
     async def start(self) -> None:
         """Let the controllers run. Safe to call again."""
         await self.cluster.start()
-        if not self._controllers:
-            store, clock, faults = self.store, self.clock, self.faults
-            self._controllers = [
-                SourceController(store, self._git, clock, faults, self._fetch),
-                KustomizeController(store, self._git, clock, faults, self._requeue),
-                HelmController(store, clock, faults),
-            ]
+        store, clock, faults = self.store, self.clock, self.faults
+        makers: dict[str, Callable[[], _Controller]] = {
+            "source": lambda: SourceController(store, self._git, clock, faults, self._fetch),
+            "kustomize": lambda: KustomizeController(store, self._git, clock, faults, self._requeue),
+            "helm": lambda: HelmController(store, clock, faults),
+        }
+        for name, make in makers.items():
+            if name not in self._controllers:
+                self._controllers[name] = make()
 
     async def stop(self) -> None:
         """Stop everything."""
         await self.stop_controllers()
         await self.cluster.stop()
 
-    async def stop_controllers(self) -> None:
-        """Stop the controllers alone: what was in flight is lost."""
-        controllers, self._controllers = self._controllers, []
-        for controller in controllers:
-            await controller.aclose()
+    async def stop_controllers(self, *names: str) -> None:
+        """Stop the controllers alone, all or only those of `source`, `kustomize`, `helm`: what was in flight is lost."""
+        for name in names or tuple(self._controllers):
+            controller = self._controllers.pop(name, None)
+            if controller is not None:
+                await controller.aclose()
 
     async def restart_controllers(self) -> None:
         """New controllers, which look at every object."""

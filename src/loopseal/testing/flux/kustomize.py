@@ -19,7 +19,7 @@ from loopseal.testing.faults import Faults
 from loopseal.testing.flux.status import Said, Writer
 from loopseal.testing.flux.worker import Queue, requested
 from loopseal.testing.gitview import GitFailure, GitView
-from loopseal.testing.store import Change, Object, Rejected, Store, validate
+from loopseal.testing.store import Change, Object, Rejected, Store
 
 POLL: Final = 5.0
 SHORTEST: Final = 30.0
@@ -180,7 +180,7 @@ class KustomizeController:
         """Dry-run of all, then all; what is not wanted any more is pruned. Raises _Failed."""
         for item in wanted:
             try:
-                validate(item)
+                self._store.admit(item)
             except Rejected as error:
                 named = f"{item['kind']}/{item['metadata']['namespace']}/{item['metadata']['name']}"
                 text = f"{named} dry-run failed ({error.reason}): {error.message}\n"
