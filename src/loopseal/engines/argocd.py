@@ -67,11 +67,12 @@ class Engine:
 
     async def preflight(self, application: Application, source: Source, tolerance: Tolerance) -> Sequence[Finding]:
         """Whether a commit at `source` can ever arrive: all questions at once. Raises when it does not answer."""
-        app, windows, sync, logs = await asyncio.gather(
+        app, windows, sync, logs, lacks = await asyncio.gather(
             outcome(self._applications.get(application)),
             outcome(self._applications.windows(application)),
             outcome(self._applications.allowed("applications", "sync", application)),
             outcome(self._applications.allowed("logs", "get", application)),
+            outcome(self._applications.lacking(application)),
         )
         found = app.known()
         if found is None:
@@ -79,7 +80,8 @@ class Engine:
         healths = await self._applications.with_health(found) if tolerance.strict_health else Healths(found)
         rights = {"sync": sync.known(), "logs": logs.known()}
         can = {right: value for right, value in rights.items() if value is not None}
-        return preflight(found, source, tolerance, windows=windows.known() or None, can=can, unread=healths.unread)
+        findings = preflight(found, source, tolerance, windows=windows.known() or None, can=can, unread=healths.unread)
+        return (*findings, *(lacks.known() or ()))
 
     async def baseline(self, application: Application) -> Mapping[str, Any]:
         """Revisions, health, last operation and comparison, as shown now."""

@@ -6,11 +6,11 @@ health only of workloads in this very cluster, which are read one by one where t
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from loopseal.domain.proposal import Application
-from loopseal.engines import argocd_health, workloads
+from loopseal.engines import argocd_health, rights, workloads
 from loopseal.engines.argocd_application import observed_revisions
 from loopseal.engines.argocd_health import Healths
 from loopseal.engines.argocd_rest import DEFAULT_NAMESPACE
@@ -19,7 +19,7 @@ from loopseal.engines.fields import Object, items, mapping, text
 from loopseal.engines.kubernetes import Cluster, Following, Kind, asking
 from loopseal.engines.watches import News
 from loopseal.errors import Code, Conflict, Unreachable
-from loopseal.ports import Clock
+from loopseal.ports import Clock, Finding
 
 APPLICATION: Final = Kind("argoproj.io", "v1alpha1", "Application", "applications")
 REFRESH: Final = "argocd.argoproj.io/refresh"
@@ -144,7 +144,17 @@ class Objects:
         if resource != "applications":
             return False
         asked = {"get": "get", "sync": "patch"}.get(verb, verb)
-        return await (await self._connect()).allowed(asked, APPLICATION, self.namespace(application))
+        name = application.name.removeprefix("*")
+        return await (await self._connect()).allowed(asked, APPLICATION, self.namespace(application), name)
+
+    async def lacking(self, application: Application) -> Sequence[Finding]:
+        """What is lost because a right is missing."""
+        namespace = self.namespace(application)
+        wanted = (
+            rights.watching("argocd", APPLICATION, namespace),
+            rights.asking("argocd", APPLICATION, namespace, application.name),
+        )
+        return await rights.lacking(await self._connect(), wanted)
 
     async def version(self) -> str:
         """The version of Kubernetes: Argo CD's own is not told."""

@@ -9,7 +9,7 @@ Read in the source of Argo CD 3.2 to 3.6 and recorded from 3.2.11.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -28,7 +28,7 @@ from loopseal.engines.peer import Peer
 from loopseal.engines.watches import OPENED, News
 from loopseal.net import Response
 from loopseal.net.calls import CallLog
-from loopseal.ports import Clock, Secrets, Tap
+from loopseal.ports import Clock, Finding, Secrets, Tap
 from loopseal.settings import EngineSettings
 
 DEFAULT_NAMESPACE: Final = "argocd"
@@ -195,6 +195,11 @@ class Rest:
         if self._tap is not None:
             self._tap("argo-sse-projected", message)
         if "error" in message:
+    async def lacking(self, application: Application) -> Sequence[Finding]:
+        """Nothing: one right, `applications, get`, allows to look, to watch and to refresh."""
+        del application
+        return ()
+
             raise self._broken(message)
         moved = mapping(message, "result", "application", "metadata")
         deleted = text(message, "result", "type") == "DELETED"

@@ -89,6 +89,11 @@ def missing(engine: str, name: str, tolerance: Tolerance, error: LoopsealError |
     return [Finding(Level.ERROR, code, message, name, hint)]
 
 
+def unreadable(engine: str, name: str, error: LoopsealError) -> Finding:
+    """The finding for an object that is needed and may not be read."""
+    return Finding(Level.ERROR, f"{engine}.no_get", error.message, name, error.hint)
+
+
 def no_such(name: str, where: str) -> Refused:
     """What to raise for an application that is not there."""
     return Refused(

@@ -16,7 +16,7 @@ from loopseal.domain.proposal import Application
 from loopseal.domain.revision import Tolerance, Verdict
 from loopseal.engines import flux_object
 from loopseal.engines.ancestors import Ancestors
-from loopseal.engines.checks import Outcome, missing, no_such, outcome, told
+from loopseal.engines.checks import Outcome, missing, no_such, outcome, told, unreadable
 from loopseal.engines.clusters import Clusters
 from loopseal.engines.driver import drive
 from loopseal.engines.evidence import Bundle
@@ -24,17 +24,19 @@ from loopseal.engines.fields import Object, text
 from loopseal.engines.flux_evidence import collect
 from loopseal.engines.flux_places import (
     DEFAULT_NAMESPACE,
-    GIT_REPOSITORY,
     KUSTOMIZATION,
     Place,
     of_application,
     source_of,
 )
+from loopseal.engines.flux_preflight import NO_SOURCE
+from loopseal.engines.flux_rights import needed
 from loopseal.engines.flux_verdict import preflight
 from loopseal.engines.flux_wait import FluxWait, Shared
 from loopseal.engines.kubernetes import Cluster
+from loopseal.engines.rights import lacking
 from loopseal.errors import Code, LoopsealError, Refused
-from loopseal.ports import Ancestry, Clock, Evidence, Finding, Level, Secrets, Source, Tap, Wait
+from loopseal.ports import Ancestry, Clock, Evidence, Finding, Secrets, Source, Tap, Wait
 from loopseal.settings import EngineSettings
 
 
@@ -69,20 +71,20 @@ class Engine:
     async def preflight(self, application: Application, source: Source, tolerance: Tolerance) -> Sequence[Finding]:
         """Whether a commit at `source` can ever arrive. Raises when the cluster does not answer."""
         cluster, place = await self._clusters.connect(), self._place(application)
-        target, patch = await asyncio.gather(
-            outcome(_read(cluster, place)),
-            outcome(cluster.allowed("patch", GIT_REPOSITORY, place.namespace)),
-        )
+        target: Outcome[Object | None] = await outcome(_read(cluster, place))
         found = target.known()
         if found is None:
             return missing(self.kind, str(application), tolerance, target.error)
         origin_place = source_of(found, place)
         read = _read(cluster, origin_place) if origin_place is not None else _nothing()
-        origin: Outcome[Object | None] = await outcome(read)
-        findings = [*preflight(found, origin.known(), source, tolerance)]
-        if patch.known() is False:
-            hint = "Grant `patch` on sources, or point a Receiver at them; their own interval finds the commit too."
-            findings.append(Finding(Level.NOTE, "flux.no_patch", "we may not ask Flux to look again", hint=hint))
+        origin: Outcome[Object | None]
+        origin, lacks = await asyncio.gather(
+            outcome(read), lacking(cluster, needed(found, place, origin_place, tolerance))
+        )
+        findings = [*preflight(found, origin.known(), source, tolerance), *lacks]
+        if origin.forbidden and origin.error is not None:
+            first = unreadable(self.kind, str(origin_place), origin.error)
+            findings = [first, *(one for one in findings if one.code != NO_SOURCE)]
         return findings
 
     async def baseline(self, application: Application) -> Mapping[str, Any]:

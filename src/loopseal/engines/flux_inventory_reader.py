@@ -22,7 +22,7 @@ MAX_OBJECTS: Final = 300
 _AT_ONCE: Final = 8
 _KEEP: Final = 3.0
 """Seconds that one reading serves: events come in bursts."""
-_KNOWN: Final = {
+KNOWN: Final = {
     (kind.group, kind.kind): kind
     for kind in (
         Kind("", "v1", "ConfigMap", "configmaps"),
@@ -43,7 +43,7 @@ _KNOWN: Final = {
     )
 }
 """Kinds that need no question; others are looked up in the API's own list."""
-_PLAIN: Final = frozenset({"ConfigMap", "Secret", "ServiceAccount", "Role", "RoleBinding", "ClusterRole"})
+PLAIN: Final = frozenset({"ConfigMap", "Secret", "ServiceAccount", "Role", "RoleBinding", "ClusterRole"})
 """Kinds that are as they should be once they exist; Secrets are not even read."""
 
 
@@ -52,7 +52,7 @@ class InventoryReader:
 
     def __init__(self, cluster: Cluster, clock: Clock) -> None:
         self._cluster, self._clock = cluster, clock
-        self._kinds: dict[tuple[str, str], Kind | None] = dict(_KNOWN)
+        self._kinds: dict[tuple[str, str], Kind | None] = dict(KNOWN)
         self._read: dict[str, tuple[float, Live | None]] = {}
 
     async def live(self, kustomization: Object) -> Live | None:
@@ -63,7 +63,7 @@ class InventoryReader:
         kept = self._read.get(uid)
         if kept is not None and now - kept[0] < _KEEP:
             return kept[1]
-        entries = [one for one in flux.inventory(kustomization) if one.kind not in _PLAIN]
+        entries = [one for one in flux.inventory(kustomization) if one.kind not in PLAIN]
         found = None
         if len(entries) <= MAX_OBJECTS:
             versions = _versions(kustomization)

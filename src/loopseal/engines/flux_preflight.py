@@ -6,6 +6,7 @@ Lives here: what the objects tell. Does not: asking for them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from loopseal.domain.revision import Tolerance
 from loopseal.engines import flux_object as flux
@@ -14,6 +15,7 @@ from loopseal.engines.preflight import error, follows, note, touches, warning
 from loopseal.engines.repository_url import same_repository
 from loopseal.ports import Finding, Source
 
+NO_SOURCE: Final = "flux.no_source"
 
 def preflight(
     target: Object, origin: Object | None, source: Source, tolerance: Tolerance, *, signed: bool | None = None
@@ -46,7 +48,7 @@ def _state(target: Object) -> Iterator[Finding]:
 def _origin(target: Object, origin: Object | None, source: Source) -> Iterator[Finding]:
     if origin is None:
         name = text(target, "spec", "sourceRef", "name") or text(target, "spec", "chartRef", "name") or "its source"
-        yield error("flux.no_source", f"the source {name!r} does not exist", "Create it, or correct the reference.")
+        yield error(NO_SOURCE, f"the source {name!r} does not exist", "Create it, or correct the reference.")
         return
     if flux.suspended(origin):
         yield error("flux.source_suspended", "its source is suspended: no commit is fetched", "Resume the source.")

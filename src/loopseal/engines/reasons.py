@@ -156,6 +156,8 @@ FINDINGS: Final = (
     ("argocd.no_sync", "warning", "Automated sync is off and the right to sync is missing."),
     ("argocd.no_logs", "note", "The right to read logs is missing."),
     ("flux.deleting", "error", "It is being deleted."),
+    ("argocd.no_watch", "note", "The right to watch is missing: applications are looked at every few seconds."),
+    ("argocd.no_patch", "note", "The right to ask for a refresh is missing: Argo CD's own timer finds the commit."),
     ("flux.suspended", "error", "It is suspended."),
     ("flux.stalled", "warning", "It has given up."),
     ("flux.no_source", "error", "Its source does not exist."),
@@ -182,6 +184,8 @@ FINDINGS: Final = (
     ("flux.no_patch", "note", "The right to ask Flux to look again is missing: its own interval finds the commit."),
     ("flux.version", "note", "Connection test: what answers."),
     ("flux.rights", "note", "Connection test: we may not read everything."),
+    ("flux.no_watch", "note", "The right to watch it or its source is missing: they are looked at every few seconds."),
+    ("flux.no_health", "warning", "The right to read what was applied is missing, and Flux does not tell its health."),
     ("flux.retry_on_failure", "note", "A failed release is tried for ever."),
 )
 """Code, level and meaning of every finding of the two preflights."""

@@ -30,7 +30,7 @@ KINDS: Final = {
         Kind("", "v1", "Pod", "pods"),
     )
 }
-"""What `deploy/flux-role.yaml` lets us read, by group and kind."""
+"""What `deploy/workloads-role.yaml` lets us read, by group and kind."""
 MAX_WORKLOADS: Final = 60
 """Workloads of one application that are read at once; of more the rest stays unknown."""
 NOT_FOUND: Final = "NotFound"
