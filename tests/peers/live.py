@@ -21,7 +21,7 @@ from tests.peers.kube import Kube, KubeError
 KINDS = ("Deployment", "ConfigMap", "Application", "Kustomization")
 _PAUSE = 0.2
 _PATIENCE = 120.0
-_ROUND = 5
+_ROUND = 3
 """Seconds of one watch: it then begins anew with everything there is, so nothing that lasts is missed."""
 
 

@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from loopseal.domain.revision import Relation, Tolerance, Verdict, relation
 from loopseal.engines import argocd_verdict, flux_verdict
 from loopseal.engines.argocd_application import observed_revisions, sources
+from loopseal.engines.argocd_objects import REFRESH
 from loopseal.engines.fields import Memory, Object, mapping, number, text
 from loopseal.engines.flux_object import REQUESTED_AT
 from loopseal.engines.recording import Event, Recording, Want
@@ -99,7 +100,7 @@ class _View:
         self._recording, self._want, self._transport, self._after = recording, want, transport, after
         self._obj: Object | None = None
         self._sources: dict[str, Object] = {}
-        self._seen = self._refreshed = False
+        self._seen = self._refreshed = self._refreshing = False
         self._asked_before = ""
 
     def moment(self, at: float) -> Moment:
@@ -125,7 +126,11 @@ class _View:
         return True
 
     def _acknowledge(self, at: float, shown: Object) -> None:
-        """Flux: a request that was not there before the push has been answered."""
+        """A request that was made after the push has been answered: Argo CD takes its annotation away, Flux repeats it."""
+        refreshing = bool(text(shown, "metadata", "annotations", REFRESH))
+        if self._refreshing and not refreshing:
+            self._refreshed = True
+        self._refreshing = refreshing and at > self._after
         asked = text(shown, "metadata", "annotations", REQUESTED_AT)
         if at <= self._after:
             self._asked_before = asked
