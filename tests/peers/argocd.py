@@ -1,6 +1,6 @@
 """Argo CD on loopback: Redis, repo-server, application controller and API server, one program for all but the first.
 
-Plain YAML applications only: there is no Helm and no kustomize program beside it.
+Plain YAML applications, and kustomizations where the kustomize program is built; there is no Helm beside it.
 """
 
 from __future__ import annotations

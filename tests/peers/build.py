@@ -1,6 +1,6 @@
 """Build the real peers from their pinned sources, once, into a cache.
 
-    python -m tests.peers.build [--list] [PEER…]        etcd k8s kwok source kustomize argocd; all of them by default
+    python -m tests.peers.build [--list] [PEER…]        etcd k8s kwok source kustomize argocd kustomize-cli; all by default
 
 A program is built again only when its go.mod, go.sum, flags or the Go version change. What is interrupted goes on
 where it was (Go keeps what it compiled); two at once wait for each other. Exit codes: 0 all is there, 1 a build

@@ -24,6 +24,7 @@ FLAGS: Final = ("-mod=readonly", "-trimpath", "-buildvcs=false")
 _KUBERNETES: Final = "k8s.io/kubernetes"
 _ARGOCD: Final = "github.com/argoproj/argo-cd/v3"
 _FLUX: Final = "github.com/fluxcd"
+_KUSTOMIZE: Final = "sigs.k8s.io/kustomize/kustomize/v5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ PROGRAMS: Final = (
         for peer in ("source", "kustomize")
     ),
     Program("argocd", "argocd", _ARGOCD, f"{_ARGOCD}/cmd", (f"{_ARGOCD}/common.version={{bare}}",)),
+    Program("kustomize", "kustomize-cli", _KUSTOMIZE, _KUSTOMIZE),
 )
 PEERS: Final = tuple(dict.fromkeys(program.peer for program in PROGRAMS))
 
