@@ -180,6 +180,27 @@ class Ancestry(Protocol):
         ...
 
 
+class SigningFormat(StrEnum):
+    """What kind of signature commits carry, in words for people."""
+
+    NONE = "none"
+    OPENPGP = "OpenPGP"
+    SSH = "SSH"
+    OTHER = "another format"
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """How commits are signed, and by which key.
+
+    `key` is `ssh-ed25519 AAAA…`, or the fingerprint of the OpenPGP key (of a subkey, where one signs); empty where a
+    signature does not tell.
+    """
+
+    format: SigningFormat = SigningFormat.NONE
+    key: str = ""
+
+
 class Repository(Ancestry, Protocol):
     """One branch of one Git repository. Safe to share between tasks of one event loop."""
 
@@ -229,6 +250,10 @@ class Repository(Ancestry, Protocol):
         """
         ...
 
+    async def signing(self) -> Signing:
+        """How our commits are signed. Raises as `commit` would when the key cannot be used."""
+        ...
+
     async def check(self) -> Sequence[Finding]:
         """Preflight: reachable, may read, may push, branch there, object format, signing key usable."""
         ...
@@ -259,11 +284,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the commit will be: what an application must read from to ever see it."""
+    """Where the commit will be: what an application must read from to ever see it.
+
+    `signing` is how it will be signed; None where that is of no interest, or not known.
+    """
 
     url: str
     branch: str
     paths: tuple[str, ...] = ()
+    signing: Signing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,11 @@ from loopseal.engines.argocd_evidence import collect
 from loopseal.engines.argocd_health import Healths
 from loopseal.engines.argocd_objects import Objects
 from loopseal.engines.argocd_rest import Rest
+from loopseal.engines.argocd_signatures import Demand
 from loopseal.engines.argocd_sync import busy, under_way
 from loopseal.engines.argocd_verdict import preflight
 from loopseal.engines.argocd_wait import ArgoWait
-from loopseal.engines.checks import address_of, missing, no_such, outcome, told
+from loopseal.engines.checks import Outcome, address_of, missing, no_such, outcome, told
 from loopseal.engines.clusters import Clusters
 from loopseal.engines.driver import drive
 from loopseal.engines.evidence import Bundle
@@ -79,8 +80,19 @@ class Engine:
             return missing(self.kind, str(application), tolerance, app.error)
         healths = await self._applications.with_health(found) if tolerance.strict_health else Healths(found)
         rights = {"sync": sync.known(), "logs": logs.known()}
+        demand: Outcome[Demand] = Outcome()
+        if source.signing is not None:
+            demand = await outcome(self._applications.demand(found, source.url))
         can = {right: value for right, value in rights.items() if value is not None}
-        findings = preflight(found, source, tolerance, windows=windows.known() or None, can=can, unread=healths.unread)
+        findings = preflight(
+            found,
+            source,
+            tolerance,
+            windows=windows.known() or None,
+            can=can,
+            unread=healths.unread,
+            demand=demand.known(),
+        )
         return (*findings, *(lacks.known() or ()))
 
     async def baseline(self, application: Application) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from loopseal.engines import argocd_health, rights, workloads
 from loopseal.engines.argocd_application import observed_revisions
 from loopseal.engines.argocd_health import Healths
 from loopseal.engines.argocd_rest import DEFAULT_NAMESPACE
+from loopseal.engines.argocd_signatures import Demand, of_project
 from loopseal.engines.argocd_sync import busy, pinned
 from loopseal.engines.fields import Object, items, mapping, text
 from loopseal.engines.kubernetes import Cluster, Following, Kind, asking
@@ -21,6 +22,7 @@ from loopseal.engines.watches import News
 from loopseal.errors import Code, Conflict, Unreachable
 from loopseal.ports import Clock, Finding
 
+PROJECT: Final = Kind("argoproj.io", "v1alpha1", "AppProject", "appprojects")
 APPLICATION: Final = Kind("argoproj.io", "v1alpha1", "Application", "applications")
 REFRESH: Final = "argocd.argoproj.io/refresh"
 _LOOK_AGAIN: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 3.0)
@@ -99,6 +101,12 @@ class Objects:
         except Conflict:
             return False
         return True
+
+    async def demand(self, app: Object, url: str) -> Demand:
+        """Which signatures its project wants on commits to the repository at `url`. Raises Refused when we may not."""
+        name, namespace = text(app, "spec", "project") or "default", self._namespace
+        found = await (await self._connect()).get(PROJECT, namespace, name)
+        return of_project(found or {}, url)
 
     async def with_health(self, app: Object) -> Healths:
         """`app` with the health of its workloads, read from the cluster as far as we may."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from loopseal.domain.revision import Action, State, Tolerance, Verdict
 from loopseal.engines import argocd_application as application
+from loopseal.engines.argocd_signatures import Demand, findings
 from loopseal.engines.fields import Object, get, items, mapping, text
 from loopseal.engines.preflight import error, follows, note, touches, warning
 from loopseal.ports import Finding, Source
@@ -27,17 +28,20 @@ def preflight(
     windows: Object | None = None,
     can: Mapping[str, bool] | None = None,
     unread: str = "",
+    demand: Demand | None = None,
 ) -> tuple[Finding, ...]:
     """Everything that keeps, or may keep, a commit at `source` from becoming healthy in `app`; errors first.
 
     `windows` is the answer of `GET …/syncwindows`; `can` tells rights by name (`get`, `sync`, `logs`); `unread` says
-    why the health of single resources cannot be seen, where `strict_health` needs it.
+    why the health of single resources cannot be seen, where `strict_health` needs it; `demand` is what the project
+    wants of signatures, where that is known.
     """
     found = (
         *_place(app, source),
         *_state(app),
         *_policy(app, tolerance),
         *_strict(unread),
+        *(findings(demand, source.signing) if demand is not None and source.signing is not None else ()),
         *_windows(windows),
         *_rights(app, can or {}),
     )

@@ -18,7 +18,9 @@ import httpx2
 
 from loopseal.domain.proposal import Application
 from loopseal.engines.answers import MISSING, UNAUTHORIZED, body, failure
+from loopseal.engines.argocd_application import is_commit, observed_revisions
 from loopseal.engines.argocd_health import Healths
+from loopseal.engines.argocd_signatures import Demand, of_metadata, of_project
 from loopseal.engines.argocd_sync import pinned
 from loopseal.engines.bearer import Bearer, from_reference
 from loopseal.engines.fields import Object, get, mapping, number, text
@@ -140,6 +142,22 @@ class Rest:
         body(answer, self.server)
         return True
 
+    async def demand(self, app: Object, url: str) -> Demand:
+        """Which signatures its project wants on commits in the repository at `url`, as far as we may read that.
+
+        The right to look at the application shows whether it wants any; which keys only `projects, get` shows.
+        """
+        metadata = mapping(app, "metadata")
+        named = Application("", text(metadata, "name"), text(metadata, "namespace"), text(app, "spec", "project"))
+        told = [
+            await self.about(named, f"revisions/{one}/metadata") for one in observed_revisions(app) if is_commit(one)
+        ]
+        demand = next((found for one in told if (found := of_metadata(one)).required), Demand())
+        if told and not demand.required:
+            return demand
+        answer = await self.call("GET", f"/api/v1/projects/{quote(named.project or 'default', safe='')}")
+        return of_project(_json(answer), url) if answer.status < _BAD else demand
+
     async def with_health(self, app: Object) -> Healths:
         """`app` with the health of every resource: it has that already."""
         return Healths(app)
@@ -177,6 +195,11 @@ class Rest:
         path = f"/api/v1/account/can-i/{resource}/{verb}/{quote(project, safe='*')}/{quote(name, safe='*/')}"
         return text(body(await self.call("GET", path), self.server), "value") == "yes"
 
+    async def lacking(self, application: Application) -> Sequence[Finding]:
+        """Nothing: one right, `applications, get`, allows to look, to watch and to refresh."""
+        del application
+        return ()
+
     async def version(self) -> str:
         """Argo CD's own version."""
         return text(body(await self.call("GET", "/api/version"), self.server), "Version")
@@ -195,11 +218,6 @@ class Rest:
         if self._tap is not None:
             self._tap("argo-sse-projected", message)
         if "error" in message:
-    async def lacking(self, application: Application) -> Sequence[Finding]:
-        """Nothing: one right, `applications, get`, allows to look, to watch and to refresh."""
-        del application
-        return ()
-
             raise self._broken(message)
         moved = mapping(message, "result", "application", "metadata")
         deleted = text(message, "result", "type") == "DELETED"

@@ -13,22 +13,21 @@ from loopseal.engines import flux_object as flux
 from loopseal.engines.fields import Object, get, items, mapping, text
 from loopseal.engines.preflight import error, follows, note, touches, warning
 from loopseal.engines.repository_url import same_repository
-from loopseal.ports import Finding, Source
+from loopseal.ports import Finding, Signing, SigningFormat, Source
 
 NO_SOURCE: Final = "flux.no_source"
 
-def preflight(
-    target: Object, origin: Object | None, source: Source, tolerance: Tolerance, *, signed: bool | None = None
-) -> tuple[Finding, ...]:
+
+def preflight(target: Object, origin: Object | None, source: Source, tolerance: Tolerance) -> tuple[Finding, ...]:
     """Everything that keeps, or may keep, a commit at `source` from becoming healthy in `target`; errors first.
 
     `target` is a Kustomization, HelmRelease or GitRepository, `origin` the source object that it names, or None when
-    there is none by that name. `signed` tells whether our commits are signed, where that is known.
+    there is none by that name.
     """
     found = (
         *_state(target),
         *(_origin(target, origin, source) if text(target, "kind") != "GitRepository" else ()),
-        *_repository(target if text(target, "kind") == "GitRepository" else origin, source, signed=signed),
+        *_repository(target if text(target, "kind") == "GitRepository" else origin, source),
         *_kustomization(target, source, tolerance),
         *_helm_release(target, origin),
     )
@@ -73,7 +72,7 @@ def _not_git(origin: Object, source: Source) -> Iterator[Finding]:
     )
 
 
-def _repository(repository: Object | None, source: Source, *, signed: bool | None) -> Iterator[Finding]:
+def _repository(repository: Object | None, source: Source) -> Iterator[Finding]:
     if repository is None or text(repository, "kind") not in {"GitRepository", ""}:
         return
     url = text(repository, "spec", "url")
@@ -90,8 +89,27 @@ def _repository(repository: Object | None, source: Source, *, signed: bool | Non
             f"the source is pinned to {pinned} {text(ref, pinned)[:200]!r}; nothing on {source.branch!r} arrives",
             "Let it follow the branch, or choose another target.",
         )
-    if text(repository, "spec", "verify", "mode") and signed is False:
-        yield error("flux.signature", "the source accepts signed commits only, and ours are not", "Configure `sign`.")
+    if text(repository, "spec", "verify", "secretRef", "name") and source.signing is not None:
+        yield from _signature(repository, source.signing)
+
+
+def _signature(repository: Object, signing: Signing) -> Iterator[Finding]:
+    """Flux verifies OpenPGP, and SSH since source-controller 1.9; which keys it trusts stands in a Secret."""
+    mode = text(repository, "spec", "verify", "mode")
+    if mode not in {"", "HEAD", "head", "TagAndHEAD"}:
+        return  # the tag is verified, and a branch has none
+    secret = text(repository, "spec", "verify", "secretRef", "name")
+    match signing.format:
+        case SigningFormat.NONE | SigningFormat.OTHER:
+            told = f"the source accepts commits signed by OpenPGP or SSH only; ours: {signing.format}"
+            yield error("flux.signature", told, "Configure `sign` for the repository.")
+        case SigningFormat.OPENPGP | SigningFormat.SSH:
+            yield note(
+                "flux.signature_unproven",
+                f"the source accepts commits signed by the keys in Secret {secret!r} only; ours are made by "
+                f"{signing.format} {signing.key[:100]}".rstrip(),
+                "Is its public half there? Secrets are not read by loopseal.",
+            )
 
 
 def _kustomization(target: Object, source: Source, tolerance: Tolerance) -> Iterator[Finding]:

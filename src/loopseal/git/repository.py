@@ -24,11 +24,13 @@ from loopseal.git.queue import Queue
 from loopseal.git.reader import Ask, Reader
 from loopseal.git.remote import Remote
 from loopseal.git.revert import Reverter
-from loopseal.git.signing import Signer
+from loopseal.git.signing import Signer, issuer
 from loopseal.git.store import Store
 from loopseal.git.writers import Writers
-from loopseal.ports import Clock, FileDiff, Finding, Landed, Level, LoggedChange
+from loopseal.ports import Clock, FileDiff, Finding, Landed, Level, LoggedChange, Signing, SigningFormat
 
+_PROBE = b"tree\n"
+"""What is signed to see whether, and with what, we can: no commit."""
 _LOG_DEPTHS = (200, 2_000, 10_000)
 """Commits looked through for the log, until there are enough changes among them."""
 
@@ -54,6 +56,7 @@ class Repository:
         random: Callable[[], float] = randomness.random,
     ) -> None:
         self._remote, self._name, self._clock, self._signer = remote, branch, clock, signer
+        self._signing = Signing()
         made = message.identity(author, where="author")
         identity = Identity(made, message.identity(committer, where="committer") if committer else made, signer)
         self._reader, self._history = Reader(remote, Store()), History(remote)
@@ -147,6 +150,12 @@ class Repository:
         """What `observed` is to `wanted`; UNKNOWN only when the repository cannot tell now."""
         return await self._relations.relation(observed, wanted)
 
+    async def signing(self) -> Signing:
+        """How our commits are signed: what a signature over nothing of importance tells, made once."""
+        if self._signer is not None and self._signing.format is SigningFormat.NONE:
+            self._signing = issuer.signing(await self._signer.sign(_PROBE, at=int(self._clock.now().timestamp())))
+        return self._signing
+
     async def check(self) -> Sequence[Finding]:
         """Preflight: reachable, may read, branch there, object format, signing key usable."""
         findings: list[Finding] = []
@@ -159,7 +168,7 @@ class Repository:
             findings.append(Finding(Level.WARNING, "git.unsigned", "commits are not signed", self.url, hint))
         else:
             try:
-                await self._signer.sign(b"tree\n", at=int(self._clock.now().timestamp()))
+                await self._signer.sign(_PROBE, at=int(self._clock.now().timestamp()))
             except LoopsealError as error:
                 findings.append(_finding(error, self.url))
         return findings

@@ -16,7 +16,7 @@ from loopseal.domain.proposal import ABSENT, Application, DeleteFile, Edit, Prop
 from loopseal.domain.revision import Relation, State, Tolerance, Verdict, relation
 from loopseal.errors import Code, Conflict, LoopsealError
 from loopseal.git.edits import apply
-from loopseal.ports import Ancestry, Evidence, FileDiff, Finding, Landed, LoggedChange, Source, Wait
+from loopseal.ports import Ancestry, Evidence, FileDiff, Finding, Landed, LoggedChange, Signing, Source, Wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,10 @@ class MemoryRepository:
     async def relation(self, observed: str, wanted: str) -> Relation:
         """From the list of commits."""
         return relation(observed, wanted, {one.id: one.parents for one in self.commits})
+
+    async def signing(self) -> Signing:
+        """Not at all."""
+        return Signing()
 
     async def check(self) -> Sequence[Finding]:
         """Nothing to find."""

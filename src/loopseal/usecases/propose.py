@@ -87,7 +87,7 @@ async def preflight(world: World, proposal: Proposal) -> Sequence[Finding]:
     """What stands between this proposal and its applications. Reads only."""
     route = world.route(proposal.target.name)
     repository = world.repository(route.target)
-    source = Source(repository.url, repository.branch, proposal.paths)
+    source = Source(repository.url, repository.branch, proposal.paths, await repository.signing())
     with on_behalf_of(Behalf.of(proposal)):
         answers = await asyncio.gather(
             *(

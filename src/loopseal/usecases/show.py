@@ -9,7 +9,7 @@ from typing import Any
 
 from loopseal.domain.proposal import Application
 from loopseal.errors import LoopsealError
-from loopseal.ports import Finding, Level, Source
+from loopseal.ports import Finding, Level, Repository, Signing, Source
 from loopseal.usecases.world import World
 
 
@@ -59,7 +59,7 @@ async def check(world: World, target: str) -> Sequence[Finding]:
     route = world.route(target)
     try:
         repository = world.repository(route.target)
-        source = Source(repository.url, repository.branch, ())
+        source = Source(repository.url, repository.branch, (), await _signing(repository))
         answers = await asyncio.gather(
             repository.check(),
             *(world.engine(one).preflight(one, source, route.tolerance) for one in route.target.applications),
@@ -76,6 +76,14 @@ async def check(world: World, target: str) -> Sequence[Finding]:
         else:
             out.extend(answer)
     return out
+
+
+async def _signing(repository: Repository) -> Signing | None:
+    """How commits are signed; None when the key cannot be used, which the repository's own check tells."""
+    try:
+        return await repository.signing()
+    except LoopsealError:
+        return None
 
 
 def _finding(error: LoopsealError) -> Finding:

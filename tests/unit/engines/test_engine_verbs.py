@@ -16,7 +16,7 @@ from loopseal.engines import argocd, flux
 from loopseal.engines.argocd_sync import busy, pinned, under_way
 from loopseal.engines.evidence import MAX_BYTES, MAX_SECTION, Bundle, events, hidden, readable
 from loopseal.errors import Code, ConfigError, Refused, Unreachable
-from loopseal.ports import Level, Source
+from loopseal.ports import Level, Signing, SigningFormat, Source
 from loopseal.settings import EngineSettings
 from loopseal.testing import objects
 from loopseal.testing.clock import LoopClock, run
@@ -53,6 +53,47 @@ def test_preflight_tells_what_can_never_arrive(objects_only: bool) -> None:
                     if one.level is Level.ERROR
                 ]
                 assert errors == [code]
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "key", "found"),
+    [
+        ("objects", SigningFormat.SSH, "ssh-ed25519 AAAA", {"argocd.signature"}),
+        ("objects", SigningFormat.OPENPGP, "0123456789ABCDEF", set()),
+        ("ops", SigningFormat.OPENPGP, "0123456789ABCDEF", set()),
+        ("ops", SigningFormat.OPENPGP, "FFFFFFFFFFFFFFFF", {"argocd.signature"}),
+        ("bot", SigningFormat.SSH, "ssh-ed25519 AAAA", {"argocd.signature"}),
+        ("bot", SigningFormat.OPENPGP, "FFFFFFFFFFFFFFFF", {"argocd.signature_unproven"}),
+    ],
+)
+def test_preflight_knows_which_signatures_the_project_wants(
+    how: str, kind: SigningFormat, key: str, found: set[str]
+) -> None:
+    """`bot` may look at applications only: that is enough to see that a project wants signatures, not which."""
+
+    async def main() -> None:
+        async with argo(objects_only=how == "objects", quiet=True) as world:
+            world.vault.values["env:ARGO"] = f"{how}-token"
+            world.peer.store.create(objects.project("default", signatureKeys=[{"keyID": "0123456789ABCDEF"}]))
+            world.git.commit({"apps/a/settings.yaml": settings_map("2")}, signer="0123456789ABCDEF")
+            world.peer.create("a", url=URL, path="apps/a")
+            await asyncio.sleep(5)
+            signed = replace(SOURCE, signing=Signing(kind, key))
+            told = await world.engine.preflight(world.app, signed, QUICK)
+            assert {one.code for one in told if "signature" in one.code} == found
+            assert not [one for one in await world.engine.preflight(world.app, SOURCE, QUICK) if "sign" in one.code]
+
+    run(main)
+
+
+def test_a_project_without_keys_takes_any_signature() -> None:
+    async def main() -> None:
+        async with argo() as world:
+            signed = replace(SOURCE, signing=Signing(SigningFormat.SSH, "ssh-ed25519 AAAA"))
+            assert not [one for one in await world.engine.preflight(world.app, signed, QUICK) if "sign" in one.code]
+            assert world.wire.count("GET", "/api/v1/projects/") == 0
 
     run(main)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from loopseal.domain.revision import Tolerance
 from loopseal.engines import argocd_verdict, flux_verdict, reasons
+from loopseal.engines.argocd_signatures import Demand, of_metadata, of_project
 from loopseal.engines.preflight import follows, touches
-from loopseal.ports import Level, Source
+from loopseal.ports import Level, Signing, SigningFormat, Source
 from tests.unit.engines.built_objects import (
     QUICK,
     SOURCE,
@@ -190,6 +193,73 @@ class TestArgoCD:
         assert "argocd.default_retry" not in codes(self.found(tolerance=Tolerance(failed_syncs=1)))
 
 
+OURS = "85F2D0C19B7B1F0E0D2A0123456789ABCDEF0000"
+
+
+class TestSignaturesOfArgoCD:
+    """Argo CD verifies OpenPGP only, so some keys can never satisfy a project."""
+
+    def found(self, signing, **spec):
+        demand = of_project({"spec": spec}, URL)
+        return argocd_verdict.preflight(app(), replace(SOURCE, signing=signing), QUICK, demand=demand)
+
+    @pytest.mark.parametrize(
+        ("signing", "keys", "level"),
+        [
+            (Signing(), ["23456789ABCDEF00"], Level.ERROR),
+            (Signing(SigningFormat.SSH, "ssh-ed25519 AAAA"), ["23456789ABCDEF00"], Level.ERROR),
+            (Signing(SigningFormat.OTHER), ["23456789ABCDEF00"], Level.ERROR),
+            (Signing(SigningFormat.OPENPGP, OURS), ["1111111111111111"], Level.ERROR),
+            (Signing(SigningFormat.OPENPGP, OURS), ["1111111111111111", "23456789abcdef0000"], None),
+            (Signing(SigningFormat.OPENPGP, OURS), [OURS], None),
+            (Signing(SigningFormat.SSH, "ssh-ed25519 AAAA"), [], None),
+            (Signing(), [], None),
+        ],
+    )
+    def test_keys_of_a_project(self, signing, keys, level):
+        found = self.found(signing, signatureKeys=[{"keyID": key} for key in keys])
+        assert {one.level for one in found if one.code == "argocd.signature"} == ({level} if level else set())
+        assert all(keys[0] in one.message for one in found if one.code == "argocd.signature")
+
+    def test_source_integrity_is_per_repository(self):
+        def policy(mode, *urls):
+            gpg = {"mode": mode, "keys": ["1111111111111111"]}
+            return {"git": {"policies": [{"repos": [{"url": url} for url in urls], "gpg": gpg}]}}
+
+        for mode, url, wanted in (
+            ("strict", URL, True),
+            ("head", "https://git.test/*", True),
+            ("none", URL, False),
+            ("strict", "https://elsewhere.test/*", False),
+        ):
+            found = self.found(Signing(), sourceIntegrity=policy(mode, url))
+            assert ("argocd.signature" in codes(found, Level.ERROR)) is wanted
+
+    @pytest.mark.parametrize(
+        ("metadata", "required"),
+        [
+            ({}, False),
+            ({"signatureInfo": ""}, False),
+            ({"signatureInfo": "Revision is not signed."}, True),
+            ({"sourceIntegrityResult": {"checks": []}}, True),
+        ],
+    )
+    def test_what_a_commit_s_metadata_gives_away(self, metadata, required):
+        demand = of_metadata(metadata)
+        assert demand == Demand(required)
+        signing = Signing(SigningFormat.OPENPGP, OURS)
+        found = argocd_verdict.preflight(app(), replace(SOURCE, signing=signing), QUICK, demand=demand)
+        assert ("argocd.signature_unproven" in codes(found, Level.NOTE)) is required
+
+    def test_without_knowing_how_we_sign_nothing_is_said(self):
+        demand = Demand(required=True, keys=("1111111111111111",))
+        assert "argocd.signature" not in codes(argocd_verdict.preflight(app(), SOURCE, QUICK, demand=demand))
+
+    @pytest.mark.parametrize("spec", [None, 3, {"signatureKeys": [None, {"keyID": 3}]}, {"sourceIntegrity": []}])
+    def test_hostile_projects(self, spec):
+        assert of_project({"spec": spec}, URL) == Demand(required=False, keys=()) or spec == {"signatureKeys": [{}]}
+
+
 class TestFlux:
     def found(self, over=None, origin=None, source=SOURCE, tolerance=QUICK, **more):
         origin = repository() if origin is None else origin
@@ -254,10 +324,19 @@ class TestFlux:
         assert codes(found) == {"flux.artifact_source"}
 
     def test_signatures(self):
-        origin = repository(over={"spec": {"verify": {"mode": "HEAD"}}})
-        assert codes(self.found(origin=origin, signed=False), Level.ERROR) == {"flux.signature"}
-        assert self.found(origin=origin, signed=True) == ()
+        origin = repository(over={"spec": {"verify": {"mode": "HEAD", "secretRef": {"name": "keys"}}}})
+        for kind, found in (
+            (SigningFormat.NONE, {("flux.signature", Level.ERROR)}),
+            (SigningFormat.OTHER, {("flux.signature", Level.ERROR)}),
+            (SigningFormat.SSH, {("flux.signature_unproven", Level.NOTE)}),
+            (SigningFormat.OPENPGP, {("flux.signature_unproven", Level.NOTE)}),
+        ):
+            signed = replace(SOURCE, signing=Signing(kind, "KEY"))
+            assert {(one.code, one.level) for one in self.found(origin=origin, source=signed)} == found
+            assert self.found(source=signed) == ()
         assert self.found(origin=origin) == ()
+        tag = repository(over={"spec": {"verify": {"mode": "Tag", "secretRef": {"name": "keys"}}}})
+        assert self.found(origin=tag, source=replace(SOURCE, signing=Signing())) == ()
 
     def test_another_path(self):
         assert codes(self.found({"spec": {"path": "./apps/b"}})) == {"flux.other_path"}

@@ -52,6 +52,7 @@ class Api:
             route("GET", app + "/pods/{pod}/logs", self._logs),
             route("GET", f"{app}/links", self._empty),
             route("GET", app + "/revisions/{revision}/metadata", self._metadata),
+            route("GET", "/api/v1/projects/{name}", self._show_project),
             route("GET", "/api/v1/account/can-i/{resource}/{action}/{what...}", self._can_i),
             route("GET", "/api/v1/settings", self._settings),
         )
@@ -191,8 +192,23 @@ class Api:
             signer = await self._git.signer(app["spec"]["source"]["repoURL"], revision)
         except (GitFailure, KeyError):
             raise accounts.Denied(400, accounts.INVALID_ARGUMENT, f"revision {revision} not found") from None
-        told = {"author": "", "date": self._clock.stamp(), "message": "", "signatureInfo": signer}
+        told = {"author": "", "date": self._clock.stamp(), "message": ""}
+        if self._project(app).get("signatureKeys"):  # else nobody looks for a signature
+            told["signatureInfo"] = f"Good signature from EDDSA key {signer}" if signer else "Revision is not signed."
         return ok(told)
+
+    async def _show_project(self, request: Request, name: str) -> Answer:
+        if not self._access.caller(request).may("projects", "get", name):
+            raise accounts.denied(f"permission denied: projects, get, {name}")
+        found = self._store.get("AppProject", "argocd", name)
+        if found is None:
+            raise accounts.Denied(404, accounts.NOT_FOUND, f'appprojects.argoproj.io "{name}" not found')
+        return ok({part: found[part] for part in ("metadata", "spec")})
+
+    def _project(self, app: Object) -> Object:
+        found = self._store.get("AppProject", "argocd", app["spec"].get("project", "default"))
+        spec: Object = found["spec"] if found else {}
+        return spec
 
     async def _empty(self, request: Request, name: str) -> Answer:
         self._access.find(request, name)
