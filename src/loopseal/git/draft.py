@@ -6,6 +6,7 @@ Intermediate versions of a tree are kept only as deltas in the pack.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from loopseal.domain.proposal import ABSENT, DeleteFile, Edit, Proposal, PutFile
 from loopseal.errors import Code, LoopsealError, Refused
 from loopseal.git import delta, edits, message, tree
 from loopseal.git.edits import Difference
+from loopseal.git.edits.memory import LARGEST
 from loopseal.git.objects import FILE, FOLDER, Commit, make, oid_of
 from loopseal.git.pack import PackBuilder
 from loopseal.git.reader import CONTENT_LIMIT, Ask
@@ -90,22 +92,32 @@ class Draft:
         """The file at `path` as the chain has it by now. Raises Refused (`edit.not_a_file`)."""
         return self._view.file(path)
 
-    def edited(self, proposal: Proposal) -> Edited:
-        """What the proposal's edits make of the files, one after the other. Raises EditFailed; changes nothing here."""
+    async def edited(self, proposal: Proposal) -> Edited:
+        """What the proposal's edits make of the files, one after the other. Raises EditFailed; changes nothing here.
+
+        Large files are read and proven in a thread: they take seconds for which other tasks need not stand still.
+        """
         files: dict[str, File | None] = {}
         differences: list[Difference] = []
         for edit in proposal.edits:
             try:
                 before = files[edit.path] if edit.path in files else self.file(edit.path)
-                after = self._applied(edit, before)
+                if before is not None and len(before.data or b"") > LARGEST:
+                    after, told = await asyncio.to_thread(self._done, edit, before)
+                else:
+                    after, told = self._done(edit, before)
                 _check_beneath(edit.path, files)
             except LoopsealError as error:
                 raise EditFailed(edit, error) from error
-            if not _same(before, after):
-                differences += _differences(edit, before, after)
+            differences += told
             files[edit.path] = after
         changed = {path: file for path, file in files.items() if not _same(self.file(path), file)}
         return Edited({path: file.data if file else None for path, file in changed.items()}, differences)
+
+    def _done(self, edit: Edit, before: File | None) -> tuple[File | None, Sequence[Difference]]:
+        """What one edit makes of one file, and what is different then."""
+        after = self._applied(edit, before)
+        return after, () if _same(before, after) else _differences(edit, before, after)
 
     def _applied(self, edit: Edit, before: File | None) -> File | None:
         if filtered := self._view.filtered(edit.path):

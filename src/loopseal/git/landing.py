@@ -150,7 +150,7 @@ class Branch:
         await asyncio.sleep(0)  # a batch of hundreds must not hold up the event loop
         parent = draft.head
         try:
-            done = draft.edited(ticket.proposal)
+            done = await draft.edited(ticket.proposal)
         except EditFailed as failed:
             return failed
         if not done.files:

@@ -110,7 +110,7 @@ class Repository:
         wanted = [replace(ask, content=True) for ask in asks(tip, proposal)]
         view = (await self._reader.views(wanted))[tip]
         try:
-            done = Draft(view).edited(proposal)
+            done = await Draft(view).edited(proposal)
         except EditFailed as failed:
             raise await self._explained(failed) from failed
         before = {path: view.file(path) for path in done.files}

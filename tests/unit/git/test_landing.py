@@ -9,6 +9,7 @@ import pytest
 from loopseal.domain.proposal import ABSENT, DeleteFile, PutFile, SetValue, Target
 from loopseal.errors import Code, ConfigError, Conflict, LoopsealError, Refused, Unreachable
 from loopseal.git.budget import Budget
+from loopseal.git.edits.memory import LARGEST
 from loopseal.git.objects import commit_of
 from loopseal.git.remote import AmbiguousPush
 from loopseal.git.repository import Repository
@@ -621,3 +622,24 @@ def test_impossible_branch_names_are_refused(name: str) -> None:
 def test_impossible_prefixes_are_refused(prefix: str) -> None:
     with pytest.raises(ConfigError):
         World(FILES, change_refs=prefix)
+
+
+def test_a_large_file_does_not_hold_up_the_event_loop() -> None:
+    """Its edit takes seconds of the processor: other tasks go on meanwhile."""
+    entries = b"".join(b"  - name: entry-%d\n" % number for number in range(LARGEST // 16))
+    world, turns = World({PAY: VALUES + b"entries:\n" + entries}), 0
+
+    async def beat() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def main() -> None:
+        beating = asyncio.ensure_future(beat())
+        await world.repository.commit(proposal("a", tag("v2")))
+        beating.cancel()
+
+    asyncio.run(main())  # in real time: virtual time would wait for the beat to end
+    assert turns > 500
+    assert held(world.host).startswith(b"image:\n  tag: v2\n")

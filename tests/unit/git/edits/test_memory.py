@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,3 +45,11 @@ def test_it_answers_as_if_it_kept_nothing_and_never_holds_more_than_its_budget(k
     for key in keys:
         assert memory(key) == key[::-1]
         assert sum(map(len, memory._values)) == memory._used <= max(budget, 0)
+
+
+def test_several_threads_may_ask_at_once():
+    memory = Memory(lambda key: key[::-1], len, budget=8)
+    keys = [bytes([65 + number % 7]) * (1 + number % 3) for number in range(600)]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(memory, keys)) == [key[::-1] for key in keys]
+    assert sum(map(len, memory._values)) == memory._used <= 8
