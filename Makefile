@@ -11,7 +11,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo $(CURDIR)/.uv/bin/uv)
 RUN := $(UV) run --frozen --all-extras
 
-.PHONY: help setup packages demo test peers peers-build check bench docs clean test-airflow-matrix
+.PHONY: help setup packages demo test peers peers-build check bench bench-peers docs clean test-airflow-matrix
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 24
@@ -28,8 +28,8 @@ setup: .venv/.ready ## Make the environment (.venv) from uv.lock
 packages: ## Install the Debian packages that tests use (where apt-get may)
 	@./tests/packages.sh
 
-demo: setup ## The whole loop on this machine: Git server, engine simulator, a real Airflow (ENGINE=argocd|flux, KEEP=1)
-	$(RUN) loopseal demo --engine $(or $(ENGINE),argocd) $(if $(KEEP),--keep)
+demo: setup $(if $(filter real,$(PEERS)),peers-build) ## The whole loop on this machine (ENGINE=argocd|flux, KEEP=1, PEERS=real: no simulator)
+	$(RUN) $(if $(filter real,$(PEERS)),python -m tests.peers.demo,loopseal demo) --engine $(or $(ENGINE),argocd) $(if $(KEEP),--keep)
 
 test: setup packages ## Everything this machine can run
 	$(RUN) python -m pytest -n 2 $(ARGS)
@@ -47,7 +47,10 @@ check: setup ## Lint, format, types, layers
 	$(RUN) lint-imports
 
 bench: setup ## The figures of the README, each beside the peer a user would otherwise use
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(RUN) python $$file; done
+	@for file in $(filter-out benchmarks/delayed.py benchmarks/loop.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(RUN) python $$file; done
+
+bench-peers: peers-build ## From push to healthy on the real peers, beside what people use (half an hour)
+	$(RUN) python benchmarks/loop.py $(ARGS)
 
 docs: setup ## Regenerate the generated reference pages
 	$(RUN) python -m docs.generate

@@ -34,6 +34,7 @@ from loopseal.settings import EngineSettings
 from loopseal.testing.background import Background
 from tests.peers.lanes import HOME, REQUESTED, Engines, Lane
 from tests.peers.live import Live
+from tests.peers.processes import PeerError
 from tests.peers.relay import Relay, relay
 from tests.recorded.usual_predicates import argocd_app_wait, flux_ready
 from tests.simulators.schedules import LASTING, Truth
@@ -463,9 +464,9 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="loop-") as folder, ExitStack() as stack:
             try:
                 cluster = stack.enter_context(_cluster(Path(folder) / "cluster", engine, rehearse=options.rehearse))
-            except FileNotFoundError as error:
-                print(f"not run: {error}")
-                return 0
+            except PeerError as error:
+                print(error, file=sys.stderr)
+                return 1
             tell(f"{engine}: the cluster is up")
             found[engine] = asyncio.run(contest(cluster, Path(folder), engine, options.runs, tell))
     if options.json:
