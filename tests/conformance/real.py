@@ -176,7 +176,7 @@ class RealArgoCD(Real):
     async def admit(self) -> None:
         await apart(self.cluster.kube.apply, rights.project(self.team, self.url))
         if self.kind is Kind.OBJECTS:
-            await apart(self._account.admit, "argocd")
+            await apart(self._account.admit, self.kind)
             self.vault.values[KUBECONFIG] = self._account.kubeconfig(self._proxy.url)
 
     async def token(self, seconds: int = 0) -> str:
@@ -254,7 +254,7 @@ class RealFlux(Real):
         return Application(ENGINE, app, namespace=self.team, kind="Kustomization")
 
     async def admit(self) -> None:
-        await apart(self._account.admit, self.team)
+        await apart(self._account.admit, self.kind)
         self.vault.values[KUBECONFIG] = self._account.kubeconfig(self._proxy.url)
         source = objects.git_repository("apps", url=self.url, namespace=self.team, interval="60s")
         await apart(self.cluster.kube.apply, source)

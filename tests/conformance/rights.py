@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.conformance import content
+from tests.conformance.world import Kind
 from tests.peers.cluster import Cluster
 from tests.peers.kube import KubeError
 
@@ -26,17 +27,43 @@ LEEWAY: Final = 60
 _PATIENCE: Final = 30.0
 
 
-def documents(file: str, **names: str) -> list[dict[str, Any]]:
+def documents(file: str, *names: tuple[str, str]) -> list[dict[str, Any]]:
     """The objects of one file of `deploy/`, with these words replaced by others."""
     text = (DEPLOY / file).read_text()
-    for old, new in names.items():
+    for old, new in names:
         text = text.replace(old, new)
     return [one for one in yaml.safe_load_all(text) if one]
 
 
+def roles(kind: Kind, team: str) -> list[dict[str, Any]]:
+    """The documented roles and bindings with which we come to Kubernetes, for one team."""
+    engine = documents("flux-role.yaml", ("flux-system", team)) if kind is Kind.FLUX else documents("argocd-role.yaml")
+    return [*engine, *documents("workloads-role.yaml", ("payments", team))]
+
+
+def rules(kind: Kind, team: str) -> tuple[str, ...]:
+    """The same as the simulated Kubernetes has them: `verb group/plural namespace`."""
+    return tuple(
+        f"{verb} {group}/{resource} {role['metadata']['namespace']}"
+        for role in roles(kind, team)
+        for rule in role.get("rules", ())
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    )
+
+
+def policies(team: str) -> tuple[str, ...]:
+    """What the documented project role may, as the simulated Argo CD has it: `resource, action, object`."""
+    [role] = project(team, "")["spec"]["roles"]
+    lines = [[part.strip() for part in policy.split(",")] for policy in role["policies"]]
+    assert all(line[0] == "p" and line[-1] == "allow" for line in lines)
+    return tuple(", ".join(line[2:5]) for line in lines)
+
+
 def project(team: str, url: str) -> dict[str, Any]:
     """The documented project with its role, for a team."""
-    [made] = documents("argocd-project.yaml", payments=team)
+    [made] = documents("argocd-project.yaml", ("payments", team))
     made["spec"]["sourceRepos"] = [url]
     made["spec"]["destinations"] = [{"server": "https://kubernetes.default.svc", "namespace": team}]
     return made
@@ -89,11 +116,9 @@ class Account:
     cluster: Cluster
     team: str
 
-    def admit(self, namespace: str) -> None:
-        """Give it the documented Roles: in the namespace of the engine's objects, and in that of the workloads."""
-        engine = "argocd-role.yaml" if namespace == "argocd" else "flux-role.yaml"
-        workloads = documents("workloads-role.yaml", **{"namespace: payments": f"namespace: {self.team}"})
-        for one in (*documents(engine, **{"flux-system": namespace}), *workloads):
+    def admit(self, kind: Kind) -> None:
+        """Give it the documented roles."""
+        for one in roles(kind, self.team):
             self.cluster.kube.apply(one)
 
     def token(self, seconds: int = 0) -> str:

@@ -25,14 +25,13 @@ from loopseal.testing.gitview import Repositories
 from loopseal.testing.serve import kubeconfig
 from loopseal.testing.store import Object, Rejected
 from loopseal.testing.transport import AppTransport
-from tests.conformance import content
+from tests.conformance import content, rights
 from tests.conformance.stage import ENGINE, KUBECONFIG, PATIENCE, PLATFORM, TOKEN, Stage
 from tests.conformance.world import Files, Kind, Peer
 
 PACE: Final = Pace(resync=120.0, ref_cache=180.0, grace=180.0)
 TEAM: Final = "team"
 """Namespace of the applications' workloads and, with Flux, of its objects; name of the project."""
-LOOK, WORKLOADS = ("get", "list", "watch"), ("/events", "/pods", "apps/deployments", "batch/jobs")
 FIRST, SECOND = "token-1", "token-2"
 REPO_SERVER: Final = (
     'rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: '
@@ -143,11 +142,9 @@ class SimulatedArgoCD(Simulated):
 
     def __init__(self, kind: Kind, name: str, folder: Path) -> None:
         super().__init__(kind, name, folder)
-        rules = [f"{verb} argoproj.io/applications argocd" for verb in (*LOOK, "patch")]
-        rules += [f"{verb} /events argocd" for verb in LOOK]
-        rules += [f"{verb} {what} {TEAM}" for what in WORKLOADS for verb in LOOK]
-        self.cluster = Cluster(users={token: User("loopseal", tuple(rules)) for token in (FIRST, SECOND)})
-        policies = (f"applications, get, {TEAM}/*", f"logs, get, {TEAM}/*")
+        rules = rights.rules(kind, TEAM)
+        self.cluster = Cluster(users={token: User("loopseal", rules) for token in (FIRST, SECOND)})
+        policies = rights.policies(TEAM)
         people = [Account(f"proj:{TEAM}:loopseal:{token}", token, policies) for token in (FIRST, SECOND)]
         self.cluster.store.admission.append(refuse)
         self.peer = ArgoCD(Repositories(folder), cluster=self.cluster, pace=PACE, people=people)
@@ -228,10 +225,8 @@ class SimulatedFlux(Simulated):
 
     def __init__(self, kind: Kind, name: str, folder: Path) -> None:
         super().__init__(kind, name, folder)
-        groups = ("source.toolkit.fluxcd.io/gitrepositories", "kustomize.toolkit.fluxcd.io/kustomizations")
-        rules = [f"{verb} {group} {TEAM}" for group in groups for verb in (*LOOK, "patch")]
-        rules += [f"{verb} {what} {TEAM}" for what in WORKLOADS for verb in LOOK]
-        self.cluster = Cluster(users={token: User("loopseal", tuple(rules)) for token in (FIRST, SECOND)})
+        rules = rights.rules(kind, TEAM)
+        self.cluster = Cluster(users={token: User("loopseal", rules) for token in (FIRST, SECOND)})
         self.cluster.store.admission.append(refuse)
         self.peer = Flux(Repositories(folder), cluster=self.cluster, requeue=5.0)
 
