@@ -110,6 +110,11 @@ class ControlPlane:
             f"--tls-private-key-file={self.pki.key}",
             f"--client-ca-file={self.pki.authority}",
             f"--token-auth-file={self.pki.tokens}",
+            f"--requestheader-client-ca-file={self.pki.authority}",  # nobody has such a certificate; others ask for it
+            "--requestheader-allowed-names=nobody",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             "--authorization-mode=RBAC",
             f"--service-account-issuer=https://{self.ports.address('apiserver')}",
             f"--service-account-key-file={self.pki.accounts_public}",

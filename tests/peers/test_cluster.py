@@ -244,7 +244,7 @@ def test_flux_applies_a_commit(cluster: Cluster, flux: Flux, repository: str, na
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_killed_process_starts_again(cluster: Cluster, argocd: ArgoCD, name: str) -> None:
+def test_a_killed_process_starts_again(cluster: Cluster, name: str) -> None:
     before = cluster.processes.pid(name)
     cluster.processes.kill(name)
     assert not cluster.processes.running(name)
