@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
@@ -78,6 +78,12 @@ def user_agent() -> str:
     return f"loopseal/{version('loopseal')}"
 
 
+@lru_cache(maxsize=512)
+def _shown(address: str) -> str:
+    """Without secrets; remembered, because a wait asks the same few addresses and looking for secrets is slow."""
+    return clean(address, MAX_PATH)
+
+
 @dataclass(slots=True)
 class CallLog:
     """Records the calls to one server. `peer` is its kind, `server` its address."""
@@ -128,12 +134,12 @@ class CallLog:
             "actor": whose.actor,
             "shared": whose.shared,
             "peer": self.peer,
-            "server": clean(self.server),
+            "server": _shown(self.server),
             "verb": meaning.verb,
             "writes": meaning.writes,
             "object": {"kind": meaning.kind, "namespace": meaning.namespace, "name": meaning.name},
             "method": method,
-            "path": clean(target, MAX_PATH),
+            "path": _shown(target),
         }
 
     def _answered(self, call_id: str, whose: Behalf, status: int, outcome: str, seconds: float) -> dict[str, Any]:
