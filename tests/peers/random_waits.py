@@ -27,7 +27,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from loopseal.settings import EngineSettings
 from loopseal.testing.background import Background
 from tests.peers.lanes import ACCOUNT, WAYS, Engines, Lane
 from tests.peers.live import Live
+from tests.peers.processes import PeerError
 from tests.peers.relay import Relay, relay
 from tests.simulators import schedules
 from tests.simulators.schedules import OURS_AT, TOLERANCE, Outcome, Schedule, Step, Truth
@@ -59,7 +60,10 @@ IMPOSSIBLE = frozenset({"lost", "stale", "gone"})
 
 @dataclass(slots=True)
 class Outages:
-    """Processes that are down, and for how many lanes: the first to want it kills, the last one starts it again."""
+    """Processes that are down, and for how many lanes: the first to want it kills, the last one starts it again.
+
+    `supervise` starts again what ended by itself, as a kubelet would: controllers do when the API server is away.
+    """
 
     processes: Any
     kills: Counter[str] = field(default_factory=Counter)
@@ -69,17 +73,31 @@ class Outages:
     async def down(self, name: str) -> None:
         """Kill it, unless it is down."""
         self._wanted[name] += 1
-        async with self._locks.setdefault(name, asyncio.Lock()):
+        async with self._lock(name):
             if self._wanted[name] == 1:
                 self.kills[name] += 1
                 await asyncio.to_thread(self.processes.kill, name)
 
     async def up(self, name: str) -> None:
-        """Start it again, unless somebody else wants it down; returns when it is ready."""
+        """Start it again, unless somebody else wants it down."""
         self._wanted[name] -= 1
-        async with self._locks.setdefault(name, asyncio.Lock()):
-            if not self._wanted[name]:
-                await asyncio.to_thread(self.processes.start, name)
+        await self._start(name)
+
+    async def supervise(self) -> None:
+        """Until cancelled."""
+        while True:
+            for name in self.processes.names:
+                await self._start(name)
+            await asyncio.sleep(0.5)
+
+    async def _start(self, name: str) -> None:
+        async with self._lock(name):
+            if not self._wanted[name] and not self.processes.running(name):
+                with suppress(PeerError):  # it ended at once, because another is down: it is tried again
+                    await asyncio.to_thread(self.processes.start, name)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._locks.setdefault(name, asyncio.Lock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +159,8 @@ class Play:
         outcome = await self._outcome(waiter, truth, began, at)
         stop()
         await self._calm_down()
-        wrong = schedules.broken(outcome, self.schedule, lane)
+        error = waiter.exception() if waiter.done() and not waiter.cancelled() else None
+        wrong = [f"raised {error}"] if error else schedules.broken(outcome, self.schedule, lane)
         last = outcome.verdict or (self.verdicts[-1] if self.verdicts else None)
         state = str(last.state) if outcome.verdict and last else "none"
         steps = tuple(f"{step.what}={step.value}" for step in self.schedule.steps)
@@ -157,7 +176,7 @@ class Play:
             await asyncio.wait({waiter}, timeout=left)
 
     async def _outcome(self, waiter: asyncio.Task[Verdict], truth: Truth, began: float, at: float) -> Outcome:
-        verdict = waiter.result() if waiter.done() else None
+        verdict = waiter.result() if waiter.done() and waiter.exception() is None else None
         waiter.cancel()
         await asyncio.gather(waiter, return_exceptions=True)
         evidence = self.evidence if self.lane.way != "argocd_objects" else None
@@ -280,14 +299,20 @@ async def play(cluster: Any, folder: Path, seeds: Mapping[str, Iterable[int]], l
 
     with ExitStack() as stack:
         background = stack.enter_context(Background())
-        async with Live(cluster.kube) as live:
+        own = {"Kustomization" if way == "flux" else "Application" for way in seeds}
+        async with Live(cluster.kube, ("Deployment", "ConfigMap", *own)) as live:
             jobs = []
             for way in seeds:
                 target = cluster.argocd.url if way == "argocd" else cluster.kube.url
                 for number in range(lanes):
                     lane = Lane(cluster, live, way, f"{way.replace('_', '-')}-{number}")
                     jobs.append(work(lane, stack.enter_context(relay(background, target))))
-            await asyncio.gather(*jobs)
+            supervisor = asyncio.create_task(outages.supervise())
+            try:
+                await asyncio.gather(*jobs)
+            finally:
+                supervisor.cancel()
+                await asyncio.gather(supervisor, return_exceptions=True)
     tell(f"killed: {', '.join(f'{name} {count}' for name, count in outages.kills.most_common()) or 'nothing'}")
     return runs
 
@@ -317,7 +342,7 @@ def main(argv: list[str] | None = None) -> int:
 
     with tempfile.TemporaryDirectory(prefix="waits-") as made, ExitStack() as stack:
         folder = Path(made)
-        cluster = stack.enter_context(_cluster(folder / "cluster", rehearse=options.rehearse))
+        cluster = stack.enter_context(_cluster(folder / "cluster", seeds, rehearse=options.rehearse))
         tell("the cluster is up")
         runs = asyncio.run(play(cluster, folder, seeds, options.lanes, tell))
     if options.json:
@@ -327,14 +352,14 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if wrong else 0
 
 
-def _cluster(folder: Path, *, rehearse: bool) -> Any:
+def _cluster(folder: Path, ways: Iterable[str], *, rehearse: bool) -> Any:
     if rehearse:
         from tests.peers.rehearsal import Rehearsal
 
         return Rehearsal(folder)
     from tests.peers.cluster import Cluster
 
-    return Cluster(folder, resync=60)
+    return Cluster(folder, argocd=any(way != "flux" for way in ways), flux="flux" in ways, resync=60)
 
 
 if __name__ == "__main__":

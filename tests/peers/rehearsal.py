@@ -118,11 +118,22 @@ class Processes:
     argocd: ArgoCD
     flux: Flux
 
+    down: set[str] = field(default_factory=set)
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self.down)
+
+    def running(self, name: str) -> bool:
+        return name not in self.down
+
     def kill(self, name: str) -> None:
+        self.down.add(name)
         self._do(name, on=False)
 
     def start(self, name: str) -> None:
         self._do(name, on=True)
+        self.down.discard(name)
 
     def _do(self, name: str, *, on: bool) -> None:
         argocd, flux = self.argocd, self.flux
