@@ -19,6 +19,7 @@ ORIGIN: Final = "org.opencontainers.image.revision"
 _REVISION: Final = re.compile(r"(?:.+@)?(?:sha1:([0-9a-f]{40})|sha256:([0-9a-f]{64}))", re.DOTALL)
 _LEGACY: Final = re.compile(r".+/([0-9a-f]{40})", re.DOTALL)
 _BARE: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_REFUSED: Final = re.compile(r"commit '([0-9a-f]{40}(?:[0-9a-f]{24})?)'")
 _REASON: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
 _INVENTORY_ID: Final = re.compile(r"([^_]*)_((?:[^_]|__)+)_([^_]*)_([^_]+)")
 
@@ -106,6 +107,13 @@ def source_commit(source: Object) -> str:
     if text(source, "kind") in {"OCIRepository", "ExternalArtifact", "Bucket"}:
         return origin_sha(text(mapping(source, "status", "artifact", "metadata"), ORIGIN))
     return sha_of(text(source, "status", "artifact", "revision"))
+
+
+def refused_commit(source: Object) -> str:
+    """The commit whose signature was not accepted, as the message names it; empty when none is refused."""
+    verified = condition(source, "SourceVerified")
+    found = _REFUSED.search(verified.message) if verified.false else None
+    return found[1] if found else ""
 
 
 def applied_commit(kustomization: Object) -> str:

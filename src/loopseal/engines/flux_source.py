@@ -54,10 +54,17 @@ def _stalled(look: Look) -> Verdict | None:
 
 
 def _refused(look: Look) -> Verdict | None:
+    """Flux verifies the branch's head. What it refuses is named: an older head is not ours, a later one holds ours."""
     verified = look.condition("SourceVerified")
-    if verified.false and look.acknowledged:
-        return look.say(State.FAILED, "SIGNATURE_REJECTED", verified.message)
-    return None
+    if not verified.false or not look.acknowledged:
+        return None
+    match look.relation(flux.refused_commit(look.obj)):
+        case Relation.ANCESTOR:
+            return look.say(State.PENDING, "NOT_FETCHED", verified.message, Action.NUDGE)
+        case Relation.DESCENDANT:
+            return look.say(State.FAILED, "SIGNATURE_REJECTED_AT_LATER_COMMIT", verified.message)
+        case Relation.EQUAL | Relation.DIVERGED | Relation.UNKNOWN:
+            return look.say(State.FAILED, "SIGNATURE_REJECTED", verified.message)
 
 
 def _fetch_failed(look: Look) -> Verdict | None:

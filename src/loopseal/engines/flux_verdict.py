@@ -38,7 +38,8 @@ __all__ = [
 
 def revisions(obj: Object) -> frozenset[str]:
     """Every commit in `obj` whose relation to the wanted commit a judge may ask for."""
-    found = {flux.source_commit(obj), flux.applied_commit(obj), flux.attempted_commit(obj)}
+    named = {flux.source_commit, flux.applied_commit, flux.attempted_commit, flux.refused_commit}
+    found = {commit(obj) for commit in named}
     return frozenset(found - {""})
 
 

@@ -50,7 +50,7 @@ REASONS: Final = (
     Reason("InvalidSpecError", (_F, _P), _ARGO, "The application's spec is refused; as ComparisonError."),
     Reason("UnknownError", (_F, _P), _ARGO, "Argo CD cannot store or compare; as ComparisonError."),
     Reason("SIGNATURE_REJECTED", (_F,), _BOTH, "The commit's signature is missing or not accepted."),
-    Reason("SIGNATURE_REJECTED_AT_LATER_COMMIT", (_F,), _ARGO, "The same for a descendant."),
+    Reason("SIGNATURE_REJECTED_AT_LATER_COMMIT", (_F,), _BOTH, "The same for a descendant."),
     Reason("HYDRATION_FAILED", (_F,), _ARGO, "The source hydrator could not render the commit."),
     Reason("APP_DELETING", (_F,), _ARGO, "The application is being deleted."),
     Reason("APP_MISSING", (_F,), _BOTH, "The application is gone, or was not created in time."),

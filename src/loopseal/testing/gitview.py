@@ -17,6 +17,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
+from loopseal.git.objects import commit_of
+from loopseal.git.signing.issuer import signing
+from loopseal.ports import Signing, SigningFormat
 from loopseal.testing.clock import outside
 
 SHA: Final = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -38,7 +41,7 @@ class GitView(Protocol):
         ...
 
     async def signer(self, url: str, revision: str) -> str:
-        """The id of the key that signed the commit; empty when it is not signed."""
+        """The key that the commit's signature names (an id, or `ssh-ed25519 AAAA…`); empty when it is not signed."""
         ...
 
 
@@ -72,9 +75,11 @@ class Repositories:
         return self._cache[key]
 
     async def signer(self, url: str, revision: str) -> str:
-        """See GitView: by `git verify-commit`, so with the keyring of this process's environment."""
-        _, out = await self._git(url, "log", "-1", "--format=%GK", revision)
-        return out.decode().strip()
+        """See GitView: as the signature itself says; nothing is verified. An OpenPGP key by its long id."""
+        code, out = await self._git(url, "cat-file", "commit", revision)
+        signature = commit_of(out).header("gpgsig") if code == 0 else ""
+        told = signing(signature) if signature else Signing()
+        return told.key[-16:] if told.format is SigningFormat.OPENPGP else told.key
 
     async def _git(self, url: str, *arguments: str) -> tuple[int, bytes]:
         folder = (self._root / urlsplit(url).path.lstrip("/")).resolve()

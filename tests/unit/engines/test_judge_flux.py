@@ -121,6 +121,21 @@ class TestSource:
         assert told(said) == (State.FAILED, "SIGNATURE_REJECTED")
         assert said.message == "no matching key"
 
+    @pytest.mark.parametrize(
+        ("refused", "expected"),
+        [
+            (X, (State.FAILED, "SIGNATURE_REJECTED")),
+            (Y, (State.FAILED, "SIGNATURE_REJECTED_AT_LATER_COMMIT")),
+            (P, (State.PENDING, "NOT_FETCHED")),
+            (STRANGE, (State.FAILED, "SIGNATURE_REJECTED")),
+        ],
+    )
+    def test_whose_signature_is_refused(self, refused, expected):
+        text = f"signature verification of commit '{refused}' failed: unsupported signature type: empty"
+        obj = repository(P, [condition("SourceVerified", "False", "InvalidCommitSignature", text)])
+        assert told(self.judged(obj, acknowledged=True)) == expected
+        assert refused in flux_verdict.revisions(obj)
+
     def test_a_chart_tells_the_commit_it_was_packed_from(self):
         chart = {
             "kind": "HelmChart",

@@ -2,11 +2,12 @@
 
 Ready=True "stored artifact" is written before `status.artifact`. A request is acknowledged at the end of every pass,
 also of one that did nothing (suspended) or failed. Keys of `spec.verify.secretRef` are the names in the Secret's data
-without their ending: a simulator compares key ids, it does not verify signatures.
+without their ending, and of SSH keys what stands there: a simulator compares keys, it does not verify signatures.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Mapping
 from typing import Any
@@ -99,7 +100,7 @@ class SourceController:
             return None
         sha = revision.rpartition(":")[2]
         secret = self._store.get("Secret", item["metadata"]["namespace"], verify["secretRef"]["name"])
-        keys = {name.rpartition(".")[0] for name in (secret or {}).get("data", {})}
+        keys = set(map(_key, (secret or {}).get("data", {}).items()))
         signer = await self._git.signer(item["spec"]["url"], sha)
         if signer in keys:
             return Said("True", "Succeeded", f"verified signature of\n\t- commit '{sha}' with key '{signer}'")
@@ -150,6 +151,12 @@ class _Broken(Exception):
     def __init__(self, kind: str, reason: str, message: str) -> None:
         super().__init__(message)
         self.kind, self.reason, self.message = kind, reason, message
+
+
+def _key(entry: tuple[str, str]) -> str:
+    """The key of one entry of a Secret: for SSH its content, else its name without the ending."""
+    name, _, ending = entry[0].rpartition(".")
+    return " ".join(base64.b64decode(entry[1]).decode().split()[:2]) if ending == "sshpub" else name
 
 
 def _failure(error: _Broken) -> dict[str, Said | None]:
