@@ -63,6 +63,8 @@ class RepoServer:
             return ""
         if not signer:
             return f"Target revision {revision} in Git is not signed, but a signature is required"
+        if " " in signer:  # an SSH key, of which GnuPG knows nothing
+            return f"Could not verify commit signature on revision '{revision}', check logs for more information."
         why = "but verification result was invalid: 'gpg: Can't check signature: No public key'"
         return f"Found signature made with EDDSA key {signer}, {why}"
 

@@ -1,0 +1,348 @@
+"""Keys that sign commits, and one engine that verifies them: on the real peers, or on their simulators.
+
+In both worlds the commits are made by the real Git room over HTTP with the real signers, and by somebody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import subprocess
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pysequoia
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from loopseal.domain.identity import Actor, ActorKind
+from loopseal.domain.proposal import Application, Proposal, SetValue, Target, change_id
+from loopseal.domain.revision import Tolerance, Verdict
+from loopseal.engines import argocd, flux
+from loopseal.git.remotes import open_remote
+from loopseal.git.repository import Repository
+from loopseal.git.signing import open_signer
+from loopseal.ports import Finding, Signing, Source, Wait
+from loopseal.settings import EngineSettings
+from loopseal.testing import objects
+from loopseal.testing.argocd import ArgoCD
+from loopseal.testing.clock import LoopClock
+from loopseal.testing.flux import Flux
+from loopseal.testing.gitview import Repositories
+from loopseal.wiring import SystemClock
+from tests.peers.cluster import Cluster
+from tests.peers.flux import NAMESPACE as FLUX_SYSTEM
+from tests.peers.git import Git
+from tests.peers.ports import Ports
+from tests.unit.engines.worlds import Vault, kubeconfig
+
+PATH: Final = "app/settings.yaml"
+QUICK: Final = Tolerance(settle=0.5, error_grace=20.0, degraded_grace=10.0, wedge=60.0)
+_PATIENCE: Final = 60.0
+_USER: Final = "Bot <bot@example.com>"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key: how the settings name it (`openpgp`, `ssh`), its secret half, its public half, and what it signs as."""
+
+    way: str
+    secret: str
+    public: str
+    signing: Signing
+
+    @property
+    def id(self) -> str:
+        """The long id of the OpenPGP key that signs, as Argo CD's projects name it."""
+        return self.signing.key[-16:]
+
+    @property
+    def entry(self) -> tuple[str, str]:
+        """Name and content of its entry in a Secret for Flux."""
+        ending = "asc" if self.way == "openpgp" else "sshpub"
+        name = self.id if self.way == "openpgp" else "bot"
+        return f"{name}.{ending}", base64.b64encode(self.public.encode()).decode()
+
+
+async def _key(way: str, secret: str, public: str) -> Key:
+    repository = await _repository("http://127.0.0.1:1/none.git", way, secret)
+    try:
+        return Key(way, secret, public, await repository.signing())
+    finally:
+        await repository.aclose()
+
+
+def gnupg() -> Key:
+    """An OpenPGP key as GnuPG makes it, whose primary half signs."""
+    with tempfile.TemporaryDirectory(prefix="gpg-") as home:
+
+        def gpg(*arguments: str) -> str:
+            command = ["gpg", "--homedir", home, "--batch", "--passphrase", "", "--pinentry-mode", "loopback"]
+            return subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout
+
+        try:
+            gpg("--quick-generate-key", _USER, "ed25519", "sign", "never")
+            halves = gpg("--armor", "--export-secret-keys"), gpg("--armor", "--export")
+        finally:
+            subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True, capture_output=True)
+    return asyncio.run(_key("openpgp", *halves))
+
+
+def sequoia() -> Key:
+    """An OpenPGP key as Sequoia makes it, which signs by a subkey."""
+    key = pysequoia.Tsk.generate(_USER)
+    return asyncio.run(_key("openpgp", str(key), str(key.extract_certificate())))
+
+
+def ssh() -> Key:
+    """An SSH key."""
+    key = ed25519.Ed25519PrivateKey.generate()
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    made = asyncio.run(_key("ssh", secret, ""))
+    return Key("ssh", secret, made.signing.key + "\n", made.signing)
+
+
+async def _repository(url: str, way: str = "", secret: str = "") -> Repository:
+    signer = await open_signer(secrets=Vault({"env:KEY": secret}), **{way: "env:KEY"}) if way else None
+    remote = open_remote(url, mode="wire", unsafe_http=True)
+    return Repository(remote, branch="main", clock=SystemClock(), author=_USER, signer=signer)
+
+
+def settings_map(value: object) -> str:
+    """The one object that the application consists of."""
+    return f'apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings}}\ndata: {{value: "{value}"}}\n'
+
+
+class World(ABC):
+    """One application of one engine that takes only commits signed by `trusted`; `name` is its and its repository's."""
+
+    kind: str
+    git: Git
+    engine: Any
+
+    def __init__(self, name: str, trusted: Key) -> None:
+        self.name, self.trusted = name, trusted
+        self.application = Application("engine", name, project=name if self.kind == "argocd" else "")
+        self._stack = AsyncExitStack()
+
+    @property
+    def url(self) -> str:
+        """Of the repository."""
+        return self.git.url(f"{self.name}.git")
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Have the peers run, and make `engine`."""
+
+    @abstractmethod
+    async def apply(self, obj: Mapping[str, Any]) -> None:
+        """Create an object."""
+
+    @abstractmethod
+    async def trust(self) -> None:
+        """Have the peers know the public half."""
+
+    @abstractmethod
+    async def live(self) -> str:
+        """The value in the cluster; empty when there is none."""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        first = await self.foreign(1, self.trusted)
+        await self.trust()
+        for obj in self.objects():
+            await self.apply(obj)
+        assert (await self.waited(first)).state == "SUCCEEDED", "the first commit, which is signed"
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    @abstractmethod
+    def objects(self) -> Sequence[Mapping[str, Any]]:
+        """The application, and what demands signatures."""
+
+    async def foreign(self, value: object, key: Key | None = None) -> str:
+        """Somebody else commits: signed, or not at all."""
+        sign = await _sign(key) if key is not None else None
+        files = {PATH: settings_map(value)}
+        return await asyncio.to_thread(lambda: self.git.commit(f"{self.name}.git", files, sign=sign))
+
+    async def ours(self, value: str, key: Key | None = None) -> str:
+        """We commit, by the Git room."""
+        async with aclosing(await self._ours(key)) as repository:
+            tip = await repository.tip()
+            target = Target(self.name, "apps", "main", ("app/**",), (self.application,))
+            edits = (SetValue(PATH, "data.value", value),)
+            actor = Actor("test", "test", ActorKind.PERSON)
+            asked = Proposal(change_id(self.name, value), target, tip, edits, f"value {value}", actor)
+            return (await repository.commit(asked)).revision
+
+    async def preflight(self, key: Key | None = None) -> Sequence[Finding]:
+        """What is found of signatures before a commit that this key would sign."""
+        async with aclosing(await self._ours(key)) as repository:
+            source = Source(self.url, "main", (PATH,), await repository.signing())
+        found = await self.engine.preflight(self.application, source, QUICK)
+        return [one for one in found if "signature" in one.code]
+
+    async def waited(self, revision: str) -> Verdict:
+        """The last verdict on this commit."""
+        async with aclosing(await self._ours(None)) as repository, asyncio.timeout(_PATIENCE):
+            wait = Wait(self.application, revision, Source(self.url, "main"), QUICK)
+            async with aclosing(self.engine.wait(wait, repository)) as verdicts:
+                return [verdict async for verdict in verdicts][-1]
+
+    async def _ours(self, key: Key | None) -> Repository:
+        return await (_repository(self.url, key.way, key.secret) if key else _repository(self.url))
+
+    def _argocd_objects(self) -> Sequence[Mapping[str, Any]]:
+        anywhere = {"sourceRepos": ["*"], "destinations": [{"namespace": "*", "server": "*"}]}
+        project = objects.project(self.name, **anywhere, signatureKeys=[{"keyID": self.trusted.id}])
+        return project, objects.application(self.name, url=self.url, path="app", project=self.name)
+
+    def _flux_objects(self) -> Sequence[Mapping[str, Any]]:
+        name, content = self.trusted.entry
+        meta = {"name": self.name, "namespace": FLUX_SYSTEM}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "data": {name: content}}
+        verify = {"mode": "HEAD", "secretRef": {"name": self.name}}
+        source = objects.git_repository(self.name, url=self.url, verify=verify)
+        return secret, source, objects.kustomization(self.name, source=self.name, path="./app")
+
+
+async def _sign(key: Key) -> Callable[[bytes], str]:
+    signer = await open_signer(secrets=Vault({"env:KEY": key.secret}), **{key.way: "env:KEY"})
+    return lambda data: asyncio.run(signer.sign(data, at=0))
+
+
+class Simulated(World):
+    """Simulators that look into real repositories."""
+
+    def __init__(self, name: str, trusted: Key, folder: Path) -> None:
+        super().__init__(name, trusted)
+        self.git = Git(folder)
+
+    async def open(self) -> None:
+        ports = self._stack.enter_context(Ports())
+        self._stack.enter_context(self.git.serving(ports["git"]))
+        self.peer = await self._stack.enter_async_context(self.simulator(Repositories(self.git.root)))
+        self.engine = self.engine_of(LoopClock())
+        self._stack.push_async_callback(self.engine.aclose)
+
+    @abstractmethod
+    def simulator(self, view: Repositories) -> Any:
+        """Not running yet."""
+
+    @abstractmethod
+    def engine_of(self, clock: LoopClock) -> Any:
+        """Our engine before it."""
+
+    async def apply(self, obj: Mapping[str, Any]) -> None:
+        self.peer.store.create(obj)
+
+    async def trust(self) -> None:
+        """Ids are enough for a simulator."""
+
+    async def live(self) -> str:
+        found = self.peer.store.get("ConfigMap", self.name, "settings")
+        return found["data"]["value"] if found else ""
+
+
+class SimulatedArgoCD(Simulated):
+    """The one of Argo CD."""
+
+    kind = "argocd"
+
+    def simulator(self, view: Repositories) -> Any:
+        return ArgoCD(view)
+
+    def engine_of(self, clock: LoopClock) -> Any:
+        settings = EngineSettings("argocd", url="http://argocd.test", credential="env:TOKEN")
+        vault = Vault({"env:TOKEN": "ops-token"})
+        transport = self.peer.transport()
+        return argocd.Engine(settings, name="engine", secrets=vault, clock=clock, transport=transport)
+
+    def objects(self) -> Sequence[Mapping[str, Any]]:
+        return self._argocd_objects()
+
+
+class SimulatedFlux(Simulated):
+    """The one of Flux."""
+
+    kind = "flux"
+
+    def simulator(self, view: Repositories) -> Any:
+        return Flux(view)
+
+    def engine_of(self, clock: LoopClock) -> Any:
+        settings = EngineSettings("flux", kubeconfig="env:CONFIG")
+        vault = Vault({"env:CONFIG": kubeconfig("admin-token")})
+        transport = self.peer.transport()
+        return flux.Engine(settings, name="engine", secrets=vault, clock=clock, transport=transport)
+
+    def objects(self) -> Sequence[Mapping[str, Any]]:
+        return self._flux_objects()
+
+
+class Real(World):
+    """The peers of a cluster."""
+
+    def __init__(self, name: str, trusted: Key, cluster: Cluster) -> None:
+        super().__init__(name, trusted)
+        self.cluster, self.git = cluster, cluster.git
+
+    async def open(self) -> None:
+        await asyncio.to_thread(self.cluster.kube.namespace, self.name)
+        self.engine = self.engine_of()
+        self._stack.push_async_callback(self.engine.aclose)
+
+    @abstractmethod
+    def engine_of(self) -> Any:
+        """Our engine before it."""
+
+    async def apply(self, obj: Mapping[str, Any]) -> None:
+        await asyncio.to_thread(self.cluster.kube.apply, obj)
+
+    async def trust(self) -> None:
+        """Flux finds the key in its Secret."""
+
+    async def live(self) -> str:
+        found = await asyncio.to_thread(self.cluster.kube.get, "ConfigMap", self.name, "settings")
+        return found["data"]["value"] if found else ""
+
+
+class RealArgoCD(Real):
+    """Argo CD with GnuPG."""
+
+    kind = "argocd"
+
+    def engine_of(self) -> Any:
+        settings = EngineSettings("argocd", url=self.cluster.argocd.url, credential="env:TOKEN")
+        vault = Vault({"env:TOKEN": self.cluster.argocd.token("ops")})
+        return argocd.Engine(settings, name="engine", secrets=vault, clock=SystemClock())
+
+    async def trust(self) -> None:
+        fingerprint = pysequoia.Cert.from_bytes(self.trusted.public.encode()).fingerprint
+        primary = fingerprint.upper()[-16:]  # a keyring knows a key by its primary half, whoever of it signs
+        await asyncio.to_thread(self.cluster.argocd.trust_gpg, primary, self.trusted.public)
+
+    def objects(self) -> Sequence[Mapping[str, Any]]:
+        return self._argocd_objects()
+
+
+class RealFlux(Real):
+    """Flux with its own OpenPGP and SSH."""
+
+    kind = "flux"
+
+    def engine_of(self) -> Any:
+        config = self.cluster.kubeconfig.read_text()
+        settings = EngineSettings("flux", kubeconfig="env:CONFIG")
+        return flux.Engine(settings, name="engine", secrets=Vault({"env:CONFIG": config}), clock=SystemClock())
+
+    def objects(self) -> Sequence[Mapping[str, Any]]:
+        return self._flux_objects()
