@@ -16,7 +16,7 @@ from loopseal.errors import Code, LoopsealError, Refused
 from loopseal.git import delta, edits, message, tree
 from loopseal.git.edits import Difference
 from loopseal.git.edits.memory import LARGEST
-from loopseal.git.objects import FILE, FOLDER, Commit, make, oid_of
+from loopseal.git.objects import EXECUTABLE, FILE, FOLDER, Commit, make, oid_of
 from loopseal.git.pack import PackBuilder
 from loopseal.git.reader import CONTENT_LIMIT, Ask
 from loopseal.git.remote import GitObject, ObjectKind
@@ -35,10 +35,14 @@ class EditFailed(Exception):
 
 
 class Edited(NamedTuple):
-    """What a proposal makes of the files it touches (None: no file), and what changed, key by key."""
+    """What a proposal makes of the files it touches (None: no file), and what changed, key by key.
+
+    New files whose paths are among `executables` are executable.
+    """
 
     files: Mapping[str, bytes | None]
     differences: Sequence[Difference]
+    executables: frozenset[str] = frozenset()
 
 
 class Kept(NamedTuple):
@@ -137,7 +141,7 @@ class Draft:
 
     async def commit(self, proposal: Proposal, done: Edited, identity: Identity, at: int) -> str:
         """Put one commit with `done` on the chain and answer its id. The same parent, content and time: the same id."""
-        root = self._written(done.files)
+        root = self._written(done.files, done.executables)
         commit = Commit(
             tree=root,
             parents=(self.head,),
@@ -164,12 +168,14 @@ class Draft:
             gone=[oid for oid in self._replaced if oid not in now],
         )
 
-    def _written(self, files: Mapping[str, bytes | None]) -> str:
+    def _written(self, files: Mapping[str, bytes | None], executables: frozenset[str]) -> str:
         """Write blobs and trees for these files, and answer the new root."""
         folders: dict[str, dict[bytes, Child | None]] = {}
         for path, data in files.items():
             folder, _, name = path.rpartition("/")
-            folders.setdefault(folder, {})[name.encode()] = self._blob(path, data)
+            folders.setdefault(folder, {})[name.encode()] = self._blob(
+                path, data, EXECUTABLE if path in executables else FILE
+            )
         while folders:
             folder = max(folders, key=lambda name: name.count("/") + bool(name))
             oid = self._folder(folder, folders.pop(folder))
@@ -180,7 +186,7 @@ class Draft:
             folders.setdefault(above, {})[name.encode()] = child
         return self._view.commit.tree
 
-    def _blob(self, path: str, data: bytes | None) -> Child | None:
+    def _blob(self, path: str, data: bytes | None, mode: bytes) -> Child | None:
         old = self.file(path)
         if old:
             self._replaced.add(old.oid)
@@ -194,7 +200,7 @@ class Draft:
             self.pack.add_delta(blob, base)
         self._blobs[blob.oid] = blob
         self._replaced.discard(blob.oid)
-        return Child(old.mode if old else FILE, blob.oid)
+        return Child(old.mode if old else mode, blob.oid)
 
     def _folder(self, folder: str, changes: Mapping[bytes, Child | None]) -> str:
         """Write one folder with these changes and answer its id; that of the empty tree when nothing is left."""

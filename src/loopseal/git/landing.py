@@ -17,9 +17,11 @@ from loopseal.git.ancestry import proven
 from loopseal.git.budget import Budget
 from loopseal.git.draft import Draft, EditFailed, Identity, asks
 from loopseal.git.history import History, Landings
+from loopseal.git.modes import executables
 from loopseal.git.queue import Ticket
 from loopseal.git.reader import Reader
 from loopseal.git.remote import ZERO, AmbiguousPush, PushReport, RefUpdate, Remote
+from loopseal.git.view import View
 from loopseal.ports import Clock, Landed
 
 FRESH: Final = 60.0
@@ -142,20 +144,22 @@ class Branch:
 
     async def _drafted(self, tickets: Sequence[Ticket], tip: str) -> tuple[Draft, list[tuple[Ticket, Outcome]]]:
         wanted = dict.fromkeys(ask for ticket in tickets for ask in asks(tip, ticket.proposal))
-        draft = Draft((await self._reader.views(list(wanted)))[tip])
-        return draft, [(ticket, await self._put(draft, ticket)) for ticket in tickets]
+        view = (await self._reader.views(list(wanted)))[tip]
+        draft = Draft(view)
+        return draft, [(ticket, await self._put(draft, ticket, view)) for ticket in tickets]
 
-    async def _put(self, draft: Draft, ticket: Ticket) -> Outcome:
+    async def _put(self, draft: Draft, ticket: Ticket, view: View) -> Outcome:
         """Put one proposal on the draft. Its own trouble is its own outcome."""
         await asyncio.sleep(0)  # a batch of hundreds must not hold up the event loop
         parent = draft.head
         try:
             done = await draft.edited(ticket.proposal)
-        except EditFailed as failed:
+            modes = await executables(ticket.proposal, view, self._reader, self._landings)
+        except (EditFailed, Conflict) as failed:
             return failed
         if not done.files:
             return Landed(parent, draft.parent, attempts=ticket.attempts, changed=False)
-        revision = await draft.commit(ticket.proposal, done, self._identity, ticket.at)
+        revision = await draft.commit(ticket.proposal, done._replace(executables=modes), self._identity, ticket.at)
         return Landed(revision, parent)
 
     async def _push(self, draft: Draft, outcomes: Sequence[tuple[Ticket, Outcome]]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from loopseal.domain.proposal import ABSENT, DeleteFile, PutFile, RemoveKey, SetImage, SetValue
 from loopseal.errors import Code, Conflict, LoopsealError, Refused
 from loopseal.git import revert, writers
+from loopseal.git.objects import EXECUTABLE, FILE
 from tests.unit.git.memory_remote import World, living, proposal
 
 VALUES = b"image:\n  tag: v1\nreplicas: 1\n"
@@ -254,3 +255,41 @@ def test_values_are_compared_with_their_types() -> None:
     assert not writers.same(1, 1.0)
     assert writers.same("a", "a")
     assert writers.same(ABSENT, ABSENT)
+
+
+def reverting(world, asked, *edits):
+    """What a revert of `asked` with these edits (default: its inverse) leaves on the branch: mode by path."""
+    edits = edits or tuple(inverse(world, asked))
+    back = proposal("back", *edits, base=world.host.tip, reverts=asked.id)
+    living(lambda: world.repository.commit(back))
+    return {path: mode for path, (mode, _) in world.host.entries()}
+
+
+def script(*edits):
+    """A world with two scripts, in which a change with these edits has landed."""
+    world = World(FILES)
+    world.host.push({"run.sh": b"#!/bin/sh\n", "bin/x": b"x"}, mode=EXECUTABLE)
+    asked = proposal("a", *edits, base=world.host.tip)
+    living(lambda: world.repository.commit(asked))
+    return world, asked
+
+
+def test_a_script_that_comes_back_is_executable_again() -> None:
+    world, asked = script(DeleteFile("run.sh"), DeleteFile("bin/x"), DeleteFile("README"))
+    modes = reverting(world, asked)
+    assert (modes["run.sh"], modes["bin/x"], modes["README"]) == (EXECUTABLE, EXECUTABLE, FILE)
+
+
+def test_another_file_in_its_place_is_not() -> None:
+    world, asked = script(DeleteFile("run.sh"))
+    assert reverting(world, asked, PutFile("run.sh", "#!/bin/else\n"))["run.sh"] == FILE
+
+
+def test_only_a_revert_of_a_known_change_looks_for_modes() -> None:
+    world = script(DeleteFile("run.sh"))[0]
+    put = proposal("b", PutFile("run.sh", "#!/bin/sh\n"), base=world.host.tip)
+    living(lambda: world.repository.commit(put))
+    assert dict(world.host.entries())["run.sh"][0] == FILE
+    unknown = proposal("c", PutFile("new.sh", "x"), base=world.host.tip, reverts="b" * 26)
+    living(lambda: world.repository.commit(unknown))
+    assert dict(world.host.entries())["new.sh"][0] == FILE
