@@ -5,7 +5,6 @@ Lives here: the table for Argo CD (grpc-gateway) and the Kubernetes API, whose s
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from loopseal.engines.fields import Object, text
@@ -20,9 +19,6 @@ CONFLICT: Final = 409
 GONE: Final = 410
 _TOO_MANY: Final = 429
 _SERVER: Final = 500
-_STARTING: Final = re.compile(r'RBAC: .*clusterrole\.rbac\.authorization\.k8s\.io "system:[^"]*" not found', re.DOTALL)
-"""A Kubernetes API server (v1.36) that has just started answers so for a moment: it has not read the roles yet, not
-even those that every cluster has. A binding to a role that is really missing names another."""
 
 
 class Missing(Exception):
@@ -47,11 +43,6 @@ def failure(answer: Response, where: str) -> LoopsealError | Missing | Gone:
         case 401:
             hint = "Renew the token that `credential` or the kubeconfig names; it was read anew before this was said."
             return Refused(Code.ENGINE_AUTHENTICATION, f"it does not know us: {told}", where=where, hint=hint)
-        case 403 if _STARTING.search(answer.body.decode("utf-8", "replace").replace('\\"', '"')):
-            hint = "It is tried again: the API server has just been started."
-            return Unreachable(
-                Code.ENGINE_UNREACHABLE, f"it has not read its roles yet: {told}", where=where, hint=hint
-            )
         case 403:
             hint = "Grant what the guide's page on least privilege lists, or correct name, namespace or project."
             return Refused(Code.ENGINE_FORBIDDEN, f"not allowed: {told}", where=where, hint=hint)

@@ -16,7 +16,7 @@ from loopseal.engines.argocd_objects import Objects
 from loopseal.engines.argocd_rest import Rest
 from loopseal.engines.argocd_verdict import judge, positions, with_windows
 from loopseal.engines.fields import Memory, Object, number, texts
-from loopseal.engines.nudges import Nudges
+from loopseal.engines.nudges import FORBIDDEN_PAUSE, Nudges
 from loopseal.engines.relations import Oracle
 from loopseal.engines.watches import Cell, Watch
 from loopseal.errors import Code, Refused
@@ -49,6 +49,7 @@ class ArgoWait:
     _ticket: int = field(init=False)
     _windows: Mapping[str, object] = field(default_factory=dict)
     _windows_at: float = float("-inf")
+    _not_before: float = float("-inf")
 
     def __post_init__(self) -> None:
         self._ticket = self.nudges.ticket(self.lane)
@@ -81,7 +82,7 @@ class ArgoWait:
 
     async def nudge(self) -> bool:
         """One refresh, our own or somebody else's since our last."""
-        return not self.may_refresh or await self._refresh(self._ticket)
+        return self.clock.monotonic() < self._not_before or await self._refresh(self._ticket)
 
     def patience(self, verdict: Verdict) -> float:
         """A refresh in the second in which the sync ended proves nothing."""
@@ -100,7 +101,9 @@ class ArgoWait:
             if error.code is not Code.ENGINE_FORBIDDEN:
                 raise
             self.may_refresh = False  # it is watched all the same, and found by Argo CD's own timer
+            self._not_before = self.clock.monotonic() + FORBIDDEN_PAUSE
             return True
+        self.may_refresh = True
         if done:
             self._ticket, self.refreshed = self.nudges.ticket(self.lane), True
         return done

@@ -32,6 +32,9 @@ _RETRY: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds between attempts while the peer does not answer; the stream's return ends the pause."""
 _NO_BUDGET: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds until a nudge is tried again that the server's budget did not allow, longer each time: many may want one."""
+REFUSED: Final = 10.0
+"""Seconds for which a refusal may pass: an API server of Kubernetes that has just started says that it is ready a
+moment before its authorizer has read any role, and refuses everybody (v1.36)."""
 _DELETING: Final = frozenset({"APP_DELETING", "DELETING", "SOURCE_DELETING"})
 
 
@@ -111,6 +114,7 @@ class Drive:
     clock: Clock
     poll: float
     seen: bool = False
+    refused: float | None = None
     began: float = field(init=False)
     failures: int = 0
     nudging: _Nudging = field(init=False)
@@ -140,7 +144,7 @@ class Drive:
             if error.code is not Code.ENGINE_FORBIDDEN:
                 raise
             return self._forbidden(error)
-        self.failures = 0
+        self.failures, self.refused = 0, None
         if said is None:
             return self._missing("it does not exist")
         self.seen = True
@@ -157,10 +161,13 @@ class Drive:
         return Verdict(State.FAILED, "APP_MISSING", "it was deleted while we waited" if self.seen else message)
 
     def _forbidden(self, error: Refused) -> Verdict:
-        """Argo CD says so of missing ones too. At the start it is an answer; later only our sight is gone."""
+        """Argo CD says so of missing ones too. At the start it is an answer, if it stays; later our sight is gone."""
         if self._may_come():
             return Verdict(State.PENDING, "NOT_CREATED", "it does not exist yet, or may not be read")
-        if not self.seen:
+        now = self.clock.monotonic()
+        if self.refused is None:
+            self.refused = now
+        if not self.seen and now - self.refused >= REFUSED:
             raise error
         return Verdict(State.PENDING, "ENGINE_FORBIDDEN", str(error))
 
@@ -189,7 +196,7 @@ class Drive:
         pause = self._age() * random.uniform(0.9, 1.1)  # noqa: S311 - as above
         if self.failures:
             pause = _step(_RETRY, self.failures - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - as above
-        elif said.reason in _SOON:
+        elif said.reason in _SOON or (self.refused is not None and not self.seen):
             pause = min(_SETTLING, max(0.1, self.tolerance.settle))
         if said.action is Action.NUDGE:
             pause = min(pause, max(0.0, self.nudging.due - self.clock.monotonic()))

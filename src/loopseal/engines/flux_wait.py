@@ -16,7 +16,7 @@ from loopseal.engines.flux_object import REQUESTED_AT
 from loopseal.engines.flux_places import KUSTOMIZATION, Place
 from loopseal.engines.flux_tree import Read, Request, Seen, Tree
 from loopseal.engines.kubernetes import Cluster, Following, Kind, asking
-from loopseal.engines.nudges import Nudges
+from loopseal.engines.nudges import FORBIDDEN_PAUSE, Nudges
 from loopseal.engines.watches import Cell, Watch
 from loopseal.errors import Code, Refused
 from loopseal.ports import Clock, Wait
@@ -83,6 +83,7 @@ class FluxWait:
     _watches: set[Watch] = field(default_factory=set)
     _tickets: dict[Place, int] = field(default_factory=dict)
     _helps: Place | None = None
+    _not_before: float = float("-inf")
 
     @property
     def live(self) -> bool:
@@ -136,7 +137,8 @@ class FluxWait:
     async def nudge(self) -> bool:
         """Ask the controller of the object that stands in the way."""
         place = self._helps
-        if place is None or not self.may_ask:
+        now = self.shared.clock.monotonic()
+        if place is None or now < self._not_before:
             return True
 
         async def send() -> None:
@@ -148,7 +150,9 @@ class FluxWait:
             if error.code is not Code.ENGINE_FORBIDDEN:
                 raise
             self.may_ask = False  # it is watched all the same, and found by Flux's own interval
+            self._not_before = now + FORBIDDEN_PAUSE
             return True
+        self.may_ask = True
         asked = self.shared.asked(place)
         if done and asked is not None:
             self._tickets[place], self.requests[place] = self.shared.nudges.ticket(place), asked

@@ -14,6 +14,8 @@ from typing import Final
 
 from loopseal.ports import Clock
 
+FORBIDDEN_PAUSE: Final = 30.0
+"""Seconds until a server that refused to be asked is asked again: one that has just started refuses everybody."""
 _FORGET: Final = 1024
 """Lanes kept although nobody asks in them now."""
 

@@ -126,7 +126,7 @@ class _View:
         return True
 
     def _acknowledge(self, at: float, shown: Object) -> None:
-        """A request that was made after the push has been answered: Argo CD takes its annotation away, Flux repeats it."""
+        """A request made after the push has been answered: Argo CD takes its annotation away, Flux repeats it."""
         refreshing = bool(text(shown, "metadata", "annotations", REFRESH))
         if self._refreshing and not refreshing:
             self._refreshed = True

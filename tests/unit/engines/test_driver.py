@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from opentelemetry import metrics
 
 from loopseal.domain.revision import Action, Relation, State, Tolerance, Verdict
-from loopseal.engines import telemetry
+from loopseal.engines import driver, telemetry
 from loopseal.engines.ancestors import Ancestors
 from loopseal.engines.driver import drive
 from loopseal.errors import Code, ConfigError, Refused, Unreachable
@@ -232,6 +232,14 @@ def test_forbidden_is_an_answer_at_the_start_and_a_blindness_later() -> None:
         told(Script(after((0, FORBIDDEN))), Tolerance(create_grace=60.0))
     subject = Script(after((0, WORKING), (30, FORBIDDEN), (90, DONE)))
     assert reasons(told(subject)) == ["WORKING", "ENGINE_FORBIDDEN", "HEALTHY"]
+
+
+def test_a_refusal_at_the_start_must_stay() -> None:
+    """An API server of Kubernetes that was just started refuses everybody for a moment."""
+    subject = Script(after((0, FORBIDDEN), (driver.REFUSED / 2, DONE)))
+    assert reasons(told(subject)) == ["ENGINE_FORBIDDEN", "HEALTHY"]
+    subject = Script(after((0, DOWN), (0.5, FORBIDDEN), (driver.REFUSED / 2, WORKING), (60, DONE)))
+    assert reasons(told(subject)) == ["ENGINE_UNREACHABLE", "ENGINE_FORBIDDEN", "WORKING", "HEALTHY"]
 
 
 @pytest.mark.parametrize("error", [Refused(Code.ENGINE_AUTHENTICATION, "who"), ConfigError(Code.CONFIG_SECRET, "x")])

@@ -92,26 +92,6 @@ def test_what_statuses_mean(status: int, kind: type[LoopsealError], code: Code) 
     assert getattr(found, "retry_after", 7.0 if status != 429 else None) in {7.0, None}
 
 
-@pytest.mark.parametrize(
-    ("roles", "kind"),
-    [
-        (("system:basic-user", "waits"), Unreachable),
-        (("waits", "system:discovery"), Unreachable),
-        (("waits",), Refused),
-    ],
-)
-def test_an_api_server_that_has_not_read_its_roles_yet_has_not_refused_us(
-    roles: tuple[str, ...], kind: type[LoopsealError]
-) -> None:
-    """Seen right after the start of kube-apiserver v1.36.3: /readyz says ok a moment before its authorizer is."""
-    missing = ", ".join(f'clusterrole.rbac.authorization.k8s.io "{role}" not found' for role in roles)
-    who = 'User "system:serviceaccount:default:waits" cannot get resource "kustomizations"'
-    told = (
-        f'kustomizations.kustomize.toolkit.fluxcd.io "web" is forbidden: {who} in the namespace "apps": RBAC: {missing}'
-    )
-    assert isinstance(failure(Response(403, {}, json.dumps({"message": told}).encode()), "https://k8s.test"), kind)
-
-
 def test_missing_and_gone_are_values_of_this_room() -> None:
     assert isinstance(failure(Response(404, {}, b""), ""), Missing)
     assert isinstance(failure(Response(410, {}, b""), ""), Gone)

@@ -291,7 +291,7 @@ def test_without_the_right_to_ask_flux_finds_it_by_itself() -> None:
             await asyncio.sleep(5)
             revision = world.git.commit({"apps/a/settings.yaml": settings_map("2")})
             assert last(await world.verdicts(revision)) == (State.SUCCEEDED, "APPLIED")
-            assert world.wire.count("PATCH", "/gitrepositories") == 1
+            assert 1 <= world.wire.count("PATCH", "/gitrepositories") <= 3  # asked again now and then
             found = await world.engine.preflight(world.app, worlds.SOURCE, QUICK)
             assert "flux.no_patch" in {one.code for one in found}
 
