@@ -105,8 +105,8 @@ class EngineSettings:
     """Seconds until one request is given up."""
     poll: float = 30.0
     """Seconds between re-reads beside the stream: a stream may be silent without being broken."""
-    refreshes_per_minute: PerMinute = 30.0
-    """Budget of refreshes for the whole server; waits share them by application."""
+    refreshes_per_minute: PerMinute = 300.0
+    """Budget of refreshes for the whole server; waits share them by application. A change takes three of each one."""
     unsafe_http: bool = False
     """Allow plain `http://` to other hosts than loopback."""
 
