@@ -24,6 +24,9 @@ from typing import Final
 MARK: Final = "LOOPSEAL_PEERS_FOLDER"
 """The variable by which descendants are known; its value is the folder of one cluster."""
 
+NAME: Final = "LOOPSEAL_PEERS_PROCESS"
+"""The variable that tells of which process of the cluster."""
+
 TAIL: Final = 2000
 """Characters of a log that are shown when something fails."""
 
@@ -97,7 +100,7 @@ class Processes:
                 self.start(name)
 
     def kill(self, name: str) -> None:
-        """SIGKILL it and all of its group, as if its machine had gone; returns when it is gone."""
+        """SIGKILL it and all that it started, as if its machine had gone; returns when they are gone."""
         self._end(name, signal.SIGKILL)
 
     def terminate(self, name: str) -> None:
@@ -151,7 +154,7 @@ class Processes:
         for process in self._running.values():
             process.wait()
         self._running.clear()
-        self.until(lambda: not _kill(descendants(self.folder)), _POLITE, "something of the cluster still runs")
+        self._sweep()
         self._starter.shutdown()
 
     def _begin(self, command: Command) -> None:
@@ -166,6 +169,7 @@ class Processes:
             "TMPDIR": str(self.folder / "tmp"),
             "NO_PROXY": "*",
             MARK: str(self.folder),
+            NAME: command.name,
             **command.variables,
         }
         argv = ["setpriv", "--pdeathsig", "KILL", "--", found, *arguments]
@@ -194,16 +198,25 @@ class Processes:
             process.wait(_POLITE)
         _signal_group(process.pid, signal.SIGKILL)
         process.wait()
+        self._sweep(name)
+
+    def _sweep(self, name: str = "") -> None:
+        """End what has left the group of its process."""
+        left = f"something of {name or 'the cluster'} still runs"
+        self.until(lambda: not _kill(descendants(self.folder, name)), _POLITE, left)
 
 
-def descendants(folder: Path) -> list[int]:
-    """Processes of this machine that carry the mark of a cluster in `folder`: its own and what they started (Linux)."""
-    mark = f"{MARK}={folder}".encode()
+def descendants(folder: Path, name: str = "") -> list[int]:
+    """Processes of this machine that carry the mark of a cluster in `folder`: its own and what they started (Linux).
+
+    With `name`, those of one of its processes.
+    """
+    marks = {f"{MARK}={folder}".encode(), *([f"{NAME}={name}".encode()] if name else [])}
     found = []
     for one in Path("/proc").iterdir():
         if one.name.isdigit():
             with suppress(OSError):  # it ended meanwhile, or is somebody else's
-                if mark in (one / "environ").read_bytes().split(b"\0"):
+                if marks <= set((one / "environ").read_bytes().split(b"\0")):
                     found.append(int(one.name))
     return found
 

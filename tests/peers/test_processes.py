@@ -146,17 +146,22 @@ def test_the_children_of_a_killed_process_are_gone_too(processes: Processes, tmp
     until(lambda: gone(int(child.read_text())))
 
 
-def test_closing_finds_what_has_left_its_group(processes: Processes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["kill", "terminate", "close"])
+def test_what_has_left_its_group_is_found(processes: Processes, tmp_path: Path, way: str) -> None:
     child = tmp_path / "child"
     text = f"setsid sh -c 'echo $$ > {child}.new; mv {child}.new {child}; exec sleep 600' & wait"
     processes.launch(shell("one", text, child.exists))
+    processes.launch(shell("two", "exec sleep 600"))
     processes.wait("one")
     stray = int(child.read_text())
-    processes.kill("one")
-    assert descendants(tmp_path) == [stray]
-    processes.close()
+    assert stray in descendants(tmp_path, "one")
+    if way == "close":
+        processes.close()
+        assert descendants(tmp_path) == []
+    else:
+        getattr(processes, way)("one")
+        assert descendants(tmp_path) == [processes.pid("two")]
     assert gone(stray)
-    assert descendants(tmp_path) == []
 
 
 def test_nothing_outlives_a_killed_test_run(tmp_path: Path) -> None:
