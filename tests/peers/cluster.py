@@ -122,14 +122,14 @@ class Cluster:
         self.kubeconfig.write_text(self.kubeconfig_for(keys.admin))
         self.processes = Processes(self.folder, self.folder / "tools")
         self._stack.callback(self.processes.close)
-        self._control_plane(keys)
-        waiting = [*self._launch_argocd(), *self._launch_flux()]
+        waiting = [*self._launch_control_plane(keys), *self._launch_argocd(), *self._launch_flux()]
         for name in waiting:
             self.processes.wait(name)
+        self.processes.until(self._has_default_account, 60, "there is no service account", "kube-controller-manager")
         if self.has_argocd:
             self.argocd.introduce()
 
-    def _control_plane(self, keys: pki.Pki) -> None:
+    def _launch_control_plane(self, keys: pki.Pki) -> list[str]:
         plane = control_plane.ControlPlane(self.folder, self.ports, keys, self.kube, self.kubeconfig)
         etcd, apiserver, *rest = plane.commands()
         for command in (etcd, apiserver):  # each needs the one before
@@ -138,9 +138,7 @@ class Cluster:
         rest.append(kwok.command(self.folder, self.ports, self.kubeconfig, self.kube))
         names = self._launch(rest)
         self.kube.apply(kwok.node())
-        for name in names:
-            self.processes.wait(name)
-        self.processes.until(self._has_default_account, 60, "there is no service account", "kube-controller-manager")
+        return names
 
     def _launch_argocd(self) -> list[str]:
         if not self.has_argocd:

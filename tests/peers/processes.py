@@ -63,7 +63,7 @@ class Processes:
     def __init__(self, folder: Path, tools: Path) -> None:
         self.folder, self.tools = folder, tools
         self.ready_seconds: dict[str, float] = {}
-        """Name to seconds from its latest start to ready."""
+        """Name to seconds from its latest start until it was found ready; at first, others were waited for before it."""
         self._commands: dict[str, Command] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._since: dict[str, float] = {}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from loopseal.testing import objects
+from tests.peers.__main__ import as_text, describe
 from tests.peers.argocd import ArgoCD
 from tests.peers.cluster import Cluster
 from tests.peers.flux import Flux
@@ -267,6 +268,16 @@ def test_after_all_that_both_engines_still_apply(cluster: Cluster, argocd: ArgoC
     kube.apply(objects.kustomization("after", source="after", path="apps/web", target="after-flux"))
     for namespace in ("after-argocd", "after-flux"):
         kube.until("ConfigMap", namespace, "one", lambda one: one["data"] == {"value": "1"}, 90)
+
+
+def test_people_are_told_where_everything_is(cluster: Cluster, argocd: ArgoCD) -> None:
+    about = describe(cluster)
+    text = as_text(about)
+    assert f"export KUBECONFIG={cluster.kubeconfig}" in text
+    assert argocd.url in text
+    assert "its API only" in text, "a program that is built from the Go module has no pages"
+    assert about["seconds"]["all"] > 0
+    assert set(about["MiB"]) == set(NAMES)
 
 
 def listening() -> set[tuple[str, int]]:
