@@ -19,6 +19,7 @@ from loopseal.domain import change
 from loopseal.engines import reasons
 from loopseal.net import calls
 from loopseal.settings import reference
+from tests.conformance import results as conformance
 from tests.recorded import usual_predicates
 
 REFERENCE: Final = Path(__file__).parent / "reference"
@@ -119,6 +120,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "loopseal.schema.json": schema_page,
     "verdicts.md": reasons.page,
     "predicates.md": usual_predicates.page,
+    "conformance.md": conformance.page,
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from tests.conformance.real import REAL
 from tests.conformance.simulated import SIMULATED
 from tests.conformance.stage import Stage
 from tests.conformance.world import Kind, World
+from tests.peers.cluster import Cluster
 
 Scenario = Callable[[World], Coroutine[Any, Any, None]]
 Play = Callable[[Scenario], None]
@@ -29,8 +30,9 @@ Play = Callable[[Scenario], None]
 NOTED: Final = "conformance"
 """The property of a test's report that holds its outcome."""
 _LIMIT: Final = 280.0
-_guarded: set[int] = set()
-_numbers = count(1)
+_TOGETHER: Final = 8
+"""Scenarios that are played at once."""
+_BATCHES: Final[pytest.StashKey[dict[Cluster, Batches]]] = pytest.StashKey()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -56,31 +58,76 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.fixture
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Play:
     """What runs a scenario."""
-    tier, _, named = str(request.param).partition("-")
-    kind, name = Kind(named), request.function.__name__
-    noted: dict[str, Any] = {"scenario": results.scenario(request.node), "world": request.param}
-    request.node.user_properties.append((NOTED, noted))
-    if tier == results.REAL:
+    one = _Scenario(request.node)
+    request.node.user_properties.append((NOTED, one.noted))
+    if one.tier == results.REAL:
         request.node.fixturenames.append("cluster")  # so that a failure shows the logs of the programs
         cluster = request.getfixturevalue("cluster")
-        cluster.processes.revive()
-        if id(cluster) not in _guarded:
+        batches = request.config.stash.setdefault(_BATCHES, {})
+        if cluster not in batches:
             rights.guard(cluster)
-            _guarded.add(id(cluster))
-        return lambda scenario: asyncio.run(_play(scenario, REAL[kind](kind, name, cluster, next(_numbers)), noted))
+            batches[cluster] = Batches(cluster, request.session.items)
+        return lambda _: batches[cluster].play(one)
 
     def simulated(scenario: Scenario) -> None:
-        random.seed(name)
-        run(lambda: _play(scenario, SIMULATED[kind](kind, name, tmp_path), noted))
+        random.seed(one.name)
+        run(lambda: one.play(SIMULATED[one.kind](one.kind, one.name, tmp_path)))
 
     return simulated
 
 
-async def _play(scenario: Scenario, stage: Stage, noted: dict[str, Any]) -> None:
-    async with asyncio.timeout(_LIMIT), stage:
-        await scenario(stage)
-        ended = [one for one in stage.waits if one.seconds]
-        noted["seconds"] = round(ended[-1].seconds, 1) if ended else None
+class _Scenario:
+    """One scenario in one world."""
+
+    def __init__(self, item: pytest.Item) -> None:
+        assert isinstance(item, pytest.Function)
+        parameter = str(item.callspec.params["world"])
+        self.id, self.name, self.run = item.nodeid, item.function.__name__, item.function
+        self.tier, _, kind = parameter.partition("-")
+        self.kind, self.alone = Kind(kind), item.get_closest_marker("alone") is not None
+        self.noted: dict[str, Any] = {"scenario": results.scenario(item), "world": parameter, "seconds": None}
+
+    async def play(self, stage: Stage) -> None:
+        """Play it. Raises whatever the scenario raises."""
+        async with asyncio.timeout(_LIMIT), stage:
+            await self.run(stage)
+            ended = [one for one in stage.waits if one.seconds]
+            self.noted["seconds"] = round(ended[-1].seconds, 1) if ended else None
+
+
+class Batches:
+    """Plays what is real: scenarios of one kind together on one event loop, but for those that kill what others need.
+
+    Most of a scenario is waiting for the engine, so that many cost little more time than one.
+    """
+
+    def __init__(self, cluster: Cluster, items: Sequence[pytest.Item]) -> None:
+        self._cluster = cluster
+        real = [_Scenario(one) for one in items if str(getattr(one, "callspec", "")).find(f"{results.REAL}-") >= 0]
+        self._together = [one for one in real if not one.alone]
+        self._ended: dict[str, tuple[dict[str, Any], BaseException | None]] = {}
+        self._numbers = count(1)
+
+    def play(self, one: _Scenario) -> None:
+        """Raises what the scenario raised, whenever it was played."""
+        if one.id not in self._ended:
+            self._cluster.processes.revive()
+            batch = [one] if one.alone else [other for other in self._together if other.kind is one.kind]
+            asyncio.run(self._play(batch))
+        noted, error = self._ended.pop(one.id)
+        one.noted.update(noted)
+        if error is not None:
+            raise error
+
+    async def _play(self, batch: Sequence[_Scenario]) -> None:
+        room = asyncio.Semaphore(_TOGETHER)
+
+        async def play(one: _Scenario) -> None:
+            async with room:
+                await one.play(REAL[one.kind](one.kind, one.name, self._cluster, next(self._numbers)))
+
+        errors = await asyncio.gather(*map(play, batch), return_exceptions=True)
+        self._ended |= {one.id: (one.noted, error) for one, error in zip(batch, errors, strict=True)}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -103,7 +150,7 @@ class _Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         noted: Any = dict(report.user_properties).get(NOTED)
         if noted is not None and (report.when == "call" or report.failed):
-            self.run.note(**{"seconds": None, **noted}, passed=report.passed)
+            self.run.note(**noted, passed=report.passed)
 
     def pytest_sessionfinish(self) -> None:
         self.run.write()

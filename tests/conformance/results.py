@@ -117,3 +117,68 @@ def _reason(mark: ast.expr, texts: Mapping[str, str]) -> tuple[Kind, str]:
     kind, why = mark.args
     assert isinstance(kind, ast.Attribute)
     return Kind[kind.attr], texts[why.id] if isinstance(why, ast.Name) else str(ast.literal_eval(why))
+
+
+_TITLES: Final = {
+    Kind.ARGOCD: "Argo CD by its API",
+    Kind.OBJECTS: "Argo CD by its objects",
+    Kind.FLUX: "Flux",
+}
+_FILES: Final = {
+    "test_applications": "Applications come, go, are held, depend on each other, are many",
+    "test_changes": "What becomes of a commit",
+    "test_trouble": "What goes wrong around a wait",
+}
+
+
+def page() -> str:
+    """The reference page."""
+    outcomes, reasons = known(), []
+    lines = [_HEAD, *_sources(outcomes), ""]
+    titles = [f"{_TITLES[kind]}, {tier}" for kind in Kind for tier in (SIMULATED, REAL)]
+    lines += [f"| scenario | {' | '.join(titles)} |", f"|---|{'---|' * len(titles)}"]
+    heading = ""
+    for row in rows():
+        if row.file != heading:
+            heading = row.file
+            lines.append(f"| **{_FILES[heading]}** |{' |' * len(titles)}")
+        cells = [_cell(row, column, outcomes.get(row.name, {}), reasons) for column in COLUMNS]
+        lines.append(f"| {row.name} | {' | '.join(cells)} |")
+    lines += ["", "No meaning there:", "", *(f"{number}. {why}." for number, why in enumerate(reasons, 1)), ""]
+    return "\n".join(lines)
+
+
+def _cell(row: Row, column: str, outcomes: Mapping[str, Mapping[str, Any]], reasons: list[str]) -> str:
+    """Outcome and time, or the number of the reason why there is none; it is added to `reasons` when it is new."""
+    why = row.reasons.get(Kind(column.partition("-")[2]))
+    if why is not None:
+        if why not in reasons:
+            reasons.append(why)
+        return f"— ({reasons.index(why) + 1})"
+    outcome = outcomes.get(column)
+    if outcome is None:
+        return "not played"
+    took = "" if outcome["seconds"] is None else f" {outcome['seconds']:.1f} s"
+    return f"✓{took}" if outcome["passed"] else "✗"
+
+
+def _sources(outcomes: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Iterator[str]:
+    """What the real columns ran against, and when."""
+    for kind in Kind:
+        played = [cells[column] for cells in outcomes.values() if (column := f"{REAL}-{kind}") in cells]
+        told = sorted({f"{one['version']} on {one['date']}" for one in played})
+        if told:
+            yield f"* {_TITLES[kind]}, real: {'; '.join(told)}"
+
+
+_HEAD: Final = """\
+# Conformance
+
+Generated from the outcomes in `tests/conformance/results.json`, which `pytest --peers --results tests/conformance` writes;
+a test compares. Every scenario is written once and played in two worlds: before the simulators of `loopseal.testing`, in
+virtual time (in every `make test`), and before the real programs on one machine, in real time (`make peers`). There we
+come with exactly the rights that stand in `deploy/`. A scenario passes when the verdict and its reason are the expected
+ones, when the Deployment in the cluster is what the verdict says at the moment it is said, and when the evidence of a
+failure names what failed. Seconds are from the beginning of the scenario's last wait to its final verdict; several
+scenarios are played at once on two cores, so real ones are upper bounds.
+"""

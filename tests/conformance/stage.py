@@ -64,6 +64,19 @@ class _Overheard(logging.Handler):
         super().__init__(logging.DEBUG)
         self.lines: list[dict[str, Any]] = []
 
+    def begin(self) -> None:
+        """Listen."""
+        calls.logger.addHandler(self)
+        calls.logger.setLevel(logging.DEBUG)
+        calls.logger.propagate = False  # a thousand lines beside a failure hide it
+
+    def end(self) -> None:
+        """Listen no more; the last one leaves the logger as it was."""
+        calls.logger.removeHandler(self)
+        if not any(isinstance(one, _Overheard) for one in calls.logger.handlers):
+            calls.logger.setLevel(logging.NOTSET)
+            calls.logger.propagate = True
+
     def emit(self, record: logging.LogRecord) -> None:
         """Keep what was asked."""
         line = json.loads(record.getMessage())
@@ -80,7 +93,6 @@ class Stage(ABC):
         self.waits: list[Waiting] = []
         self._calls = _Overheard()
         self._workshop: Workshop | None = None
-        self._level = logging.NOTSET
 
     @property
     @abstractmethod
@@ -112,10 +124,7 @@ class Stage(ABC):
         return {}
 
     async def __aenter__(self) -> Self:
-        calls.logger.addHandler(self._calls)
-        self._level = calls.logger.level
-        calls.logger.setLevel(logging.DEBUG)
-        calls.logger.propagate = False  # a thousand lines beside a failure hide it
+        self._calls.begin()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -123,9 +132,7 @@ class Stage(ABC):
             await waiting.aclose()
         if self._workshop is not None:
             await self._workshop.aclose()
-        calls.logger.removeHandler(self._calls)
-        calls.logger.setLevel(self._level)
-        calls.logger.propagate = True
+        self._calls.end()
 
     def open(self) -> None:
         """Make engine and repository anew: what they had learnt is gone."""

@@ -93,6 +93,7 @@ async def test_dependency_that_fails(world: World) -> None:
     assert (await world.live()).tag in {"", "v1"}
 
 
+@pytest.mark.alone
 async def test_many_applications_on_one_commit(world: World) -> None:
     names = [f"app{number:02}" for number in range(MANY)]
     await world.commit({path: text for name in names for path, text in deployment("v1", name).items()})

@@ -15,6 +15,7 @@ OUTAGE = 3.0
 """Seconds that something is away."""
 
 
+@pytest.mark.alone
 async def test_api_server_killed_and_started(world: World) -> None:
     await world.begin()
     waiting = world.wait(await world.commit(deployment("slow")))
@@ -26,6 +27,7 @@ async def test_api_server_killed_and_started(world: World) -> None:
     await waiting.ends(State.SUCCEEDED, live=Live("slow"))
 
 
+@pytest.mark.alone
 async def test_controller_killed_and_started(world: World) -> None:
     await world.begin()
     await world.kill(Peer.CONTROLLER)
@@ -37,6 +39,7 @@ async def test_controller_killed_and_started(world: World) -> None:
     await waiting.ends(State.SUCCEEDED, live=Live("v2"))
 
 
+@pytest.mark.alone
 async def test_controller_killed_in_a_rollout(world: World) -> None:
     await world.begin()
     waiting = world.wait(await world.commit(deployment("slow")))
@@ -47,6 +50,7 @@ async def test_controller_killed_in_a_rollout(world: World) -> None:
     await waiting.ends(State.SUCCEEDED, live=Live("slow"))
 
 
+@pytest.mark.alone
 async def test_reader_of_git_killed_and_started(world: World) -> None:
     await world.begin()
     await world.kill(Peer.READER)
@@ -98,6 +102,7 @@ async def test_connection_dropped(world: World) -> None:
 @pytest.mark.without(
     Kind.ARGOCD, "the stream of Argo CD's API server begins with everything: it goes on from no version"
 )
+@pytest.mark.alone
 async def test_watch_that_is_too_old(world: World) -> None:
     await world.begin()
     waiting = world.wait(await world.commit(deployment("slow")))
