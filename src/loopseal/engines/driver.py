@@ -32,9 +32,10 @@ _RETRY: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds between attempts while the peer does not answer; the stream's return ends the pause."""
 _NO_BUDGET: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds until a nudge is tried again that the server's budget did not allow, longer each time: many may want one."""
-REFUSED: Final = 10.0
-"""Seconds for which a refusal may pass: an API server of Kubernetes that has just started says that it is ready a
-moment before its authorizer has read any role, and refuses everybody (v1.36)."""
+REFUSED: Final = 60.0
+"""Seconds for which a refusal may pass. An API server of Kubernetes that has just started says that it is ready a
+moment before its authorizer has read any role, and refuses everybody; while it is away, Argo CD's API server says
+`permission denied` of applications that it cannot read (Kubernetes v1.36, Argo CD v3.2)."""
 _DELETING: Final = frozenset({"APP_DELETING", "DELETING", "SOURCE_DELETING"})
 
 
