@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from loopseal.ports import Engine, Source, Tap
 from loopseal.settings import EngineSettings
 from loopseal.testing import objects
 from loopseal.wiring import SystemClock
+from tests.peers.kube import KubeError
 from tests.peers.live import Live
 from tests.simulators import schedules
 from tests.simulators.schedules import Truth
@@ -196,7 +198,8 @@ class Lane:
         truth.commit = await self.commit("good") if push else self.tip
         end = self.live.monotonic() + PATIENCE
         while True:
-            await self.nudge()
+            with suppress(OSError, KubeError):  # of an API server that is down just now
+                await self.nudge()
             for _ in range(12):
                 await asyncio.sleep(0.25)
                 truth.note()

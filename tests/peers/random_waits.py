@@ -26,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -36,7 +36,8 @@ from loopseal.domain.revision import State, Verdict
 from loopseal.ports import Engine, Wait
 from loopseal.settings import EngineSettings
 from loopseal.testing.background import Background
-from tests.peers.lanes import ACCOUNT, WAYS, Engines, Lane
+from tests.peers.kube import KubeError
+from tests.peers.lanes import ACCOUNT, PATIENCE, WAYS, Engines, Lane
 from tests.peers.live import Live
 from tests.peers.processes import PeerError
 from tests.peers.relay import Relay, relay
@@ -262,17 +263,18 @@ class Play:
             await self._happen(Step(0.0, step.what, value=False), "")
 
 
-async def _patiently(work: Any) -> None:
+async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
     """As an administrator whose API server may be down just now."""
-    for _ in range(100):
+    end = time.monotonic() + PATIENCE
+    while True:
         try:
             await work()
-        except (OSError, RuntimeError, Exception) as error:  # noqa: BLE001 - it is tried again, and the last one is raised
-            last = error
+        except (OSError, KubeError):
+            if time.monotonic() > end:
+                raise
             await asyncio.sleep(0.3)
         else:
             return
-    raise last
 
 
 async def play(cluster: Any, folder: Path, seeds: Mapping[str, Iterable[int]], lanes: int, tell: Any) -> list[Run]:
@@ -285,8 +287,6 @@ async def play(cluster: Any, folder: Path, seeds: Mapping[str, Iterable[int]], l
 
     async def work(lane: Lane, way: Relay) -> None:
         settings = engines.settings(lane.way, lambda _: way.url)
-        await _patiently(lane.open)
-        await lane.recover(push=False)
         for seed in todo[lane.way]:
             schedule = schedules.draw(seed, lane.way)
             done = await Play(lane, schedule, engines, settings, way, outages).run()
@@ -295,21 +295,21 @@ async def play(cluster: Any, folder: Path, seeds: Mapping[str, Iterable[int]], l
                 f"{len(runs):3}/{total} {done.way} seed {seed}: {done.state} {done.reason} after {done.seconds:.1f} s"
                 f"{''.join(f' WRONG: {one}' for one in done.wrong)}"
             )
-            await _patiently(lane.recover)
+            await lane.recover()
 
     with ExitStack() as stack:
         background = stack.enter_context(Background())
         own = {"Kustomization" if way == "flux" else "Application" for way in seeds}
         async with Live(cluster.kube, ("Deployment", "ConfigMap", *own)) as live:
-            jobs = []
-            for way in seeds:
-                target = cluster.argocd.url if way == "argocd" else cluster.kube.url
-                for number in range(lanes):
-                    lane = Lane(cluster, live, way, f"{way.replace('_', '-')}-{number}")
-                    jobs.append(work(lane, stack.enter_context(relay(background, target))))
+            made = [Lane(cluster, live, way, f"{way.replace('_', '-')}-{one}") for way in seeds for one in range(lanes)]
+            await asyncio.gather(*(lane.open() for lane in made))
+            await asyncio.gather(*(lane.recover(push=False) for lane in made))
+            tell(f"{len(made)} applications are healthy")
+            targets = {way: cluster.argocd.url if way == "argocd" else cluster.kube.url for way in seeds}
+            ways = [stack.enter_context(relay(background, targets[lane.way])) for lane in made]
             supervisor = asyncio.create_task(outages.supervise())
             try:
-                await asyncio.gather(*jobs)
+                await asyncio.gather(*map(work, made, ways))
             finally:
                 supervisor.cancel()
                 await asyncio.gather(supervisor, return_exceptions=True)
