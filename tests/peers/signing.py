@@ -192,10 +192,19 @@ class World(ABC):
 
     async def waited(self, revision: str) -> Verdict:
         """The last verdict on this commit."""
-        async with aclosing(await self._ours(None)) as repository, asyncio.timeout(_PATIENCE):
-            wait = Wait(self.application, revision, Source(self.url, "main"), QUICK)
-            async with aclosing(self.engine.wait(wait, repository)) as verdicts:
-                return [verdict async for verdict in verdicts][-1]
+        wait = Wait(self.application, revision, Source(self.url, "main"), QUICK)
+        told: list[Verdict] = []
+        async with (
+            aclosing(await self._ours(None)) as repository,
+            aclosing(self.engine.wait(wait, repository)) as heard,
+        ):
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    async for verdict in heard:
+                        told.append(verdict)  # noqa: PERF401 - what was told until then is of interest
+            except TimeoutError:
+                raise AssertionError(told) from None
+        return told[-1]
 
     async def _ours(self, key: Key | None) -> Repository:
         return await (_repository(self.url, key.way, key.secret) if key else _repository(self.url))
