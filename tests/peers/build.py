@@ -1,6 +1,6 @@
 """Build the real peers from their pinned sources, once, into a cache.
 
-    python -m tests.peers.build [--list] [PEER…]        etcd k8s kwok source kustomize argocd kustomize-cli; all by default
+    python -m tests.peers.build [--list|--check] [PEER…]        etcd k8s kwok source kustomize argocd kustomize-cli; all by default
 
 A program is built again only when its go.mod, go.sum, flags or the Go version change. What is interrupted goes on
 where it was (Go keeps what it compiled); two at once wait for each other. Exit codes: 0 all is there, 1 a build
@@ -194,6 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.peers.build", description=__doc__.splitlines()[0])
     parser.add_argument("peers", nargs="*", metavar="PEER", help=f"of {', '.join(pins.PEERS)}; all by default")
     parser.add_argument("--list", action="store_true", help="what is there, and leave it at that")
+    parser.add_argument("--check", action="store_true", help="whether this machine's Go can build them, and no more")
     options = parser.parse_args(argv)
     if unknown := set(options.peers) - set(pins.PEERS):
         parser.error(f"no such peer: {', '.join(sorted(unknown))}")
@@ -201,6 +202,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(*listing(pins.cache()), sep="\n")  # noqa: T201 - a program
         return OK
     try:
+        if options.check:
+            say(", ".join(f"{peer}: {go_version(pins.MODULES / peer)}" for peer in options.peers or pins.PEERS))
+            return OK
         build(options.peers or pins.PEERS, pins.cache(), say)
     except BuildError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 - a program

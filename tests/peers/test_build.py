@@ -181,6 +181,14 @@ def test_a_go_that_is_too_old_is_named(go: FakeGo, cache: Path, capsys: pytest.C
     said = capsys.readouterr().err
     assert "it needs Go 1.26" in said
     assert "running go 1.21.0" in said
+    assert build.main(["--check"]) == build.NO_GO
+
+
+def test_a_check_builds_nothing(go: FakeGo, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build.main(["--check", "etcd", "argocd"]) == build.OK
+    assert capsys.readouterr().out == "etcd: go1.26.8, argocd: go1.26.8\n"
+    assert not go.builds()
+    assert not cache.exists()
 
 
 def test_a_peer_that_is_not_one_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
