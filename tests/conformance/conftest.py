@@ -66,7 +66,8 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Play:
         batches = request.config.stash.setdefault(_BATCHES, {})
         if cluster not in batches:
             rights.guard(cluster)
-            batches[cluster] = Batches(cluster, request.session.items)
+            record = request.config.getoption("--record", default=False)
+            batches[cluster] = Batches(cluster, request.session.items, record=record)
         return lambda _: batches[cluster].play(one)
 
     def simulated(scenario: Scenario) -> None:
@@ -101,8 +102,8 @@ class Batches:
     Most of a scenario is waiting for the engine, so that many cost little more time than one.
     """
 
-    def __init__(self, cluster: Cluster, items: Sequence[pytest.Item]) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, items: Sequence[pytest.Item], *, record: bool) -> None:
+        self._cluster, self._record = cluster, record
         real = [_Scenario(one) for one in items if str(getattr(one, "callspec", "")).find(f"{results.REAL}-") >= 0]
         self._together = [one for one in real if not one.alone]
         self._ended: dict[str, tuple[dict[str, Any], BaseException | None]] = {}
@@ -124,7 +125,11 @@ class Batches:
 
         async def play(one: _Scenario) -> None:
             async with room:
-                await one.play(REAL[one.kind](one.kind, one.name, self._cluster, next(self._numbers)))
+                stage = REAL[one.kind](one.kind, one.name, self._cluster, next(self._numbers))
+                if self._record:
+                    await stage.recorded(one.play)
+                else:
+                    await one.play(stage)
 
         errors = await asyncio.gather(*map(play, batch), return_exceptions=True)
         self._ended |= {one.id: (one.noted, error) for one, error in zip(batch, errors, strict=True)}
@@ -133,6 +138,7 @@ class Batches:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Only heard when this folder is named on the command line."""
     parser.addoption("--results", action="store_true", help="write the outcomes into tests/conformance/results.json")
+    parser.addoption("--record", action="store_true", help="re-record tests/recorded/conformance from the real peers")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from typing import Any, Final, Self, TypeVar
 
@@ -24,6 +24,7 @@ from tests.conformance.proxy import Proxy
 from tests.conformance.stage import ENGINE, KUBECONFIG, PATIENCE, TOKEN, Stage
 from tests.conformance.world import Files, Kind, Peer
 from tests.peers.cluster import Cluster
+from tests.peers.taping import FOLDER, Tape
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class Real(Stage):
         self.team = f"team-{number:03}"
         self._repository = f"{self.team}.git"
         self._stack = AsyncExitStack()
-        self._proxy = Proxy(self.address())
+        self._proxy, self._way = Proxy(self.address()), ""
         self._apps: list[str] = []
 
     @abstractmethod
@@ -54,6 +55,7 @@ class Real(Stage):
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._proxy)
+        self._way = self._proxy.url
         await apart(self.cluster.kube.namespace, self.team)
         await self.admit()
         self.vault.values[TOKEN] = await self.token()
@@ -68,6 +70,19 @@ class Real(Stage):
         await apart(self.cluster.kube.delete, "Namespace", "", self.team)
         self.cluster.git.slow.pop(self._repository, None)
         await self._stack.aclose()
+
+    async def recorded(self, play: Callable[[Stage], Awaitable[None]]) -> None:
+        """Play a scenario here, and keep what the engine heard if it goes well (`tests/recorded/conformance`)."""
+        system, name = ("flux" if self.kind is Kind.FLUX else "argocd"), self.name.removeprefix("test_")
+        path = FOLDER / self.kind / f"{name.replace('_', '-')}.json"
+        self.tape, well = Tape(path, self.clock, system=system, scenario=path.stem, only=self.team), False
+        try:
+            await play(self)
+            well = True
+        finally:
+            peer = "http://argocd.test" if self.kind is Kind.ARGOCD else "https://kubernetes.test"
+            names = {self.cluster.git.server: "http://git.test", self._way or peer: peer, self.address(): peer}
+            self.tape.close(names, keep=well)
 
     @abstractmethod
     async def admit(self) -> None:

@@ -29,6 +29,7 @@ from loopseal.wiring import Workshop
 from tests.conformance.content import deployment
 from tests.conformance.waiting import Waiting
 from tests.conformance.world import NOTHING, QUICK, Kind, Live
+from tests.peers.taping import Tape
 
 ENGINE: Final = "peer"
 PLATFORM: Final = "platform"
@@ -91,6 +92,8 @@ class Stage(ABC):
         self.kind, self.name, self.clock = kind, name, clock
         self.vault = Vault()
         self.waits: list[Waiting] = []
+        self.tape: Tape | None = None
+        """Records what the engine hears, where somebody wants it."""
         self._calls = _Overheard()
         self._workshop: Workshop | None = None
 
@@ -141,7 +144,8 @@ class Stage(ABC):
             "web": TargetSettings(PLATFORM, ("apps/**",), (self.application("web"),), timeout=90.0, tolerance=QUICK)
         }
         settings = Settings({PLATFORM: chosen}, {ENGINE: self.engine_settings()}, targets)
-        self._workshop = Workshop(settings, self.vault, self.clock, transports=self.transports())
+        tap = self.tape.tap if self.tape is not None else None
+        self._workshop = Workshop(settings, self.vault, self.clock, tap, self.transports())
 
     async def reopen(self) -> None:
         """Let go of engine and repository, and make new ones."""
@@ -162,9 +166,13 @@ class Stage(ABC):
         application = self.application(app)
         uses = self.workshop.world(Ledger())
         repository = uses.repository(uses.route("web").target)
-        verdicts = uses.engine(application).wait(
-            Wait(application, revision, Source(self.url, "main", (f"apps/{app}/**",)), patience), repository
-        )
+        wait = Wait(application, revision, Source(self.url, "main", (f"apps/{app}/**",)), patience)
+        engine = uses.engine(application)
+        if self.tape is None:
+            verdicts = engine.wait(wait, repository)
+        else:
+            begun, ancestry = self.tape.begins(wait, repository)
+            verdicts = self.tape.follow(engine.wait(wait, ancestry), begun)
         waiting = Waiting(verdicts, lambda: self.live(app), self.clock, self.clock.monotonic())
         self.waits.append(waiting)
         return waiting

@@ -7,15 +7,17 @@ the versions of the peers and the date; addresses are replaced by names. Used by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from loopseal.domain.revision import Verdict
 from loopseal.engines import replay
+from loopseal.engines.fields import mapping, text
 from loopseal.engines.recorder import Recorder
 from loopseal.engines.recording import Want, dumps, loads
-from loopseal.ports import Ancestry, Clock, Tap, Wait
+from loopseal.ports import Ancestry, Clock, Wait
 from tests.peers import pins
 
 FOLDER = Path(__file__).parents[1] / "recorded" / "conformance"
@@ -42,19 +44,21 @@ class Open:
 
 
 class Tape:
-    """One recording. `names` maps addresses to what stands for them (`http://127.0.0.1:20001` -> `http://git.test`)."""
+    """One recording. With `only`, of all that watches tell what has this word at the beginning of name or namespace."""
 
-    def __init__(self, path: Path, clock: Clock, *, system: str, scenario: str, names: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, clock: Clock, *, system: str, scenario: str, only: str = "") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self._clock, self._names = path, clock, names
+        self.path, self._clock, self._only = path, clock, only
         self._recorder = Recorder(path, clock, system=system, scenario=scenario, versions=versions(system))
         self._start, self._date = clock.monotonic(), f"{clock.now():%Y-%m-%d}"
         self._wants: list[Want] = []
 
-    @property
-    def tap(self) -> Tap:
-        """For the engine: `Workshop(…, tap=tape.tap)`."""
-        return self._recorder
+    def tap(self, channel: str, body: Mapping[str, Any]) -> None:
+        """For the engine (a `ports.Tap`): `Workshop(…, tap=tape.tap)`."""
+        shown = mapping(body, "object") or mapping(body, "result", "application")
+        place = (text(shown, "metadata", "name"), text(shown, "metadata", "namespace"))
+        if not any(place) or any(one.startswith(self._only) for one in place):
+            self._recorder(channel, body)
 
     def begins(self, wait: Wait, ancestry: Ancestry) -> tuple[Open, Ancestry]:
         """Note a wait that begins now; answers its mark for `ended`, and the ancestry that the engine shall ask."""
@@ -70,15 +74,30 @@ class Tape:
             Want(begun.wait.revision, begun.began, now, verdict.state.value, verdict.reason, policy, name=name)
         )
 
-    def close(self) -> bool:
-        """Write it, if a replay comes to what the waits came to; otherwise, or with no wait that ended, leave no file."""
+    def follow(self, verdicts: AsyncIterator[Verdict], begun: Open) -> AsyncGenerator[Verdict, None]:
+        """The same verdicts; the final one is noted."""
+
+        async def followed() -> AsyncGenerator[Verdict, None]:
+            async for verdict in verdicts:
+                if verdict.state.final:
+                    self.ended(begun, verdict)
+                yield verdict
+
+        return followed()
+
+    def close(self, names: Mapping[str, str], *, keep: bool = True) -> bool:
+        """Write it, if a replay comes to what the waits came to; otherwise, or with no wait that ended, leave no file.
+
+        `names` maps addresses to what stands for them (`http://127.0.0.1:20001` -> `http://git.test`). Answers whether
+        it was written; with `keep=False` it is not.
+        """
         self._recorder.close()
-        text = self.path.read_text(encoding="utf-8")
-        for address, name in self._names.items():
-            text = text.replace(address, name)
-        found = loads(text)
+        written = self.path.read_text(encoding="utf-8")
+        for address, name in names.items():
+            written = written.replace(address, name)
+        found = loads(written)
         made = replace(found, wants=tuple(self._wants), facts={**found.facts, "date": self._date})
-        faithful = bool(self._wants) and replay.replay(made).ok
+        faithful = keep and bool(self._wants) and replay.replay(made).ok
         if faithful:
             self.path.write_text(dumps(made), encoding="utf-8")
             self.path.chmod(0o644)

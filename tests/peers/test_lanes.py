@@ -35,15 +35,16 @@ async def _taped(rehearsal, folder, way: str, kind: str) -> tuple[Verdict, bool]
         await lane.recover(push=False)
         names = {rehearsal.git.server: "http://git.test", rehearsal.kube.url: "https://kubernetes.test"}
         system = "flux" if way == "flux" else "argocd"
-        tape = Tape(folder / f"{kind}.json", engines.clock, system=system, scenario=kind, names=names)
+        tape = Tape(folder / f"{kind}.json", engines.clock, system=system, scenario=kind, only=lane.name)
         engine = engines.make(engines.settings(way), tape.tap)
-        wait = Wait(lane.application, await lane.commit(kind), lane.source, replace(TOLERANCE, settle=0.3, error_grace=2.0))
+        wait = Wait(
+            lane.application, await lane.commit(kind), lane.source, replace(TOLERANCE, settle=0.3, error_grace=2.0)
+        )
         mark, ancestry = tape.begins(wait, lane.graph)
         try:
-            async for verdict in engine.wait(wait, ancestry):
+            async for verdict in tape.follow(engine.wait(wait, ancestry), mark):
                 if verdict.state.final:
-                    tape.ended(mark, verdict)
-                    return verdict, tape.close()
+                    return verdict, tape.close(names)
         finally:
             await engine.aclose()
     raise AssertionError("no final verdict")
@@ -70,11 +71,11 @@ def test_a_tape_replays_to_the_same_verdict(rehearsal, tmp_path, way, kind, stat
 def test_a_tape_that_does_not_replay_leaves_no_file(rehearsal, tmp_path):
     engines = Engines(rehearsal, tmp_path)
     path = tmp_path / "wrong.json"
-    tape = Tape(path, engines.clock, system="flux", scenario="wrong", names={})
+    tape = Tape(path, engines.clock, system="flux", scenario="wrong")
     lane = Lane(rehearsal, Live(rehearsal.kube), "flux", "nothing")
     mark, _ = tape.begins(Wait(lane.application, "a" * 40, lane.source, TOLERANCE), lane.graph)
     tape.ended(mark, Verdict(State.SUCCEEDED, "APPLIED"))
-    assert not tape.close()
+    assert not tape.close({})
     assert not path.exists()
 
 
