@@ -145,9 +145,12 @@ class Kube:
     def until(
         self, kind: str, namespace: str, name: str, fits: Callable[[Object], object], seconds: float = PATIENCE
     ) -> Object:
-        """The object as soon as it is there and `fits` says so. Raises AssertionError with what it was last."""
+        """The object as soon as it is there and `fits` says so. Raises AssertionError with what it was last.
+
+        An API server that is away for a while is waited for as well.
+        """
         end, found = time.monotonic() + seconds, None
-        while (found := self.get(kind, namespace, name)) is None or not fits(found):
+        while (found := self._look(kind, namespace, name)) is None or not fits(found):
             if time.monotonic() > end:
                 shown = json.dumps((found or {}).get("status"), indent=1)
                 raise AssertionError(f"{kind} {namespace}/{name} is not as wanted after {seconds:g} s: {shown}")
@@ -185,6 +188,12 @@ class Kube:
         """`plural.group` of everything, as controllers see it when they start."""
         self._known = tuple(self._discover())
         return {f"{one.plural}.{one.group}" for one in self._known}
+
+    def _look(self, kind: str, namespace: str, name: str) -> Object | None:
+        try:
+            return self.get(kind, namespace, name)
+        except ConnectionError:
+            return None
 
     def _resource_of(self, obj: Object) -> Resource:
         version, kind = obj["apiVersion"], obj["kind"]
