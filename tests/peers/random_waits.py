@@ -29,6 +29,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from loopseal.domain.revision import State, Verdict
 from loopseal.ports import Engine, Wait
 from loopseal.settings import EngineSettings
 from loopseal.testing.background import Background
+from tests.peers import pins
 from tests.peers.kube import KubeError
 from tests.peers.lanes import ACCOUNT, PATIENCE, WAYS, Engines, Lane
 from tests.peers.live import Live
@@ -277,8 +279,18 @@ async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
             return
 
 
-async def play(cluster: Any, folder: Path, seeds: Mapping[str, Iterable[int]], lanes: int, tell: Any) -> list[Run]:
-    """Every seed of every way, on `lanes` lanes per way at once. Answers the runs in the order in which they ended."""
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All runs, in the order in which they ended, what was killed how often, and how long it all took."""
+
+    runs: tuple[Run, ...]
+    kills: Mapping[str, int]
+    seconds: float
+
+
+async def play(cluster: Any, folder: Path, seeds: Mapping[str, Iterable[int]], lanes: int, tell: Any) -> Report:
+    """Every seed of every way, on `lanes` lanes per way at once."""
+    began = time.monotonic()
     engines = Engines(cluster, folder)
     await asyncio.to_thread(engines.prepare, ACCOUNT)
     outages, runs = Outages(cluster.processes), list[Run]()
@@ -314,7 +326,58 @@ async def play(cluster: Any, folder: Path, seeds: Mapping[str, Iterable[int]], l
                 supervisor.cancel()
                 await asyncio.gather(supervisor, return_exceptions=True)
     tell(f"killed: {', '.join(f'{name} {count}' for name, count in outages.kills.most_common()) or 'nothing'}")
-    return runs
+    return Report(tuple(runs), dict(outages.kills), round(time.monotonic() - began, 1))
+
+
+def page(report: Report, date: str) -> str:
+    """The page of the documentation."""
+    runs, steps = report.runs, Counter(step.partition("=")[0] for run in report.runs for step in run.steps)
+    trouble = ", ".join(f"{name} {count}" for name, count in steps.most_common() if name not in {"ours", *IMPOSSIBLE})
+    killed = ", ".join(f"{name} {count}" for name, count in sorted(report.kills.items(), key=lambda one: -one[1]))
+    chosen = {"Argo CD": "argocd", "Flux": "kustomize-controller", "Kubernetes": "kube-apiserver"}
+    versions = ", ".join(f"{name} {pins.program(program).version}" for name, program in chosen.items())
+    hung = sum(run.state == "none" for run in runs)
+    out = PAGE.format(
+        count=len(runs), date=date, versions=versions, minutes=report.seconds / 60, wrong=sum(map(bool, map(_wrong, runs))),
+        hung=hung, killed=killed, trouble=trouble,
+    )  # fmt: skip
+    for way in WAYS:
+        own = [run for run in runs if run.way == way]
+        states = Counter(run.state for run in own)
+        cells = [states[state] for state in ("SUCCEEDED", "FAILED", "SUPERSEDED")]
+        times = sorted(run.seconds for run in own) or [0.0]
+        middle, longest = f"{times[len(times) // 2]:.0f} s", f"{times[-1]:.0f} s"
+        out += f"| {TITLES[way]} | {len(own)} | {' | '.join(map(str, cells))} | {sum(map(_wrong, own))} | {middle} | {longest} |\n"
+    return out
+
+
+def _wrong(run: Run) -> bool:
+    return bool(run.wrong)
+
+
+TITLES = {"argocd": "Argo CD's API", "argocd_objects": "Application objects", "flux": "Flux"}
+PAGE = """\
+# Random waits on the real engines
+
+{count} waits, one after the other on each of several applications, on {versions}: {wrong} wrong, {hung} hung, in
+{minutes:.0f} minutes on a machine with two cores that was busy with other things ({date}).
+
+Each run is drawn from a seed: our commit is good, slow, broken, refused, unreadable or touches nothing, and around it
+others commit, force-push and change live objects by hand, connections break or fall silent, the Git host is slow or
+away, the waiter is killed and begins anew, and processes of the cluster are killed with SIGKILL and started again.
+
+* **Wrong** is judged by the live objects at the moment of the verdict: success while the image and the ConfigMap that run
+  are not those of our commit or of a later one, or are not available; failure while the engine shows none; superseded
+  while the branch holds the commit; an error. **Hung**: no verdict after 200 seconds.
+* Killed: {killed}.
+* Drawn: {trouble}.
+
+`python -m tests.peers.random_waits --first SEED --count N` plays chosen seeds again; `make peers` plays a hundred. A seed
+repeats what is done, and when; what a kill does to the others at that moment differs each time.
+
+| way | waits | succeeded | failed | superseded | wrong | median | longest |
+|---|---|---|---|---|---|---|---|
+"""
 
 
 def seeds_of(first: int, count: int) -> dict[str, range]:
@@ -332,6 +395,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--way", action="append", choices=WAYS, help="only this one")
     parser.add_argument("--rehearse", action="store_true", help="on the simulators")
     parser.add_argument("--json", type=Path, help="write the runs here")
+    parser.add_argument("--page", type=Path, help="write the page of the documentation here")
     options = parser.parse_args(argv)
     seeds = {way: one for way, one in seeds_of(options.first, options.count).items() if way in (options.way or WAYS)}
     began = time.monotonic()
@@ -344,9 +408,12 @@ def main(argv: list[str] | None = None) -> int:
         folder = Path(made)
         cluster = stack.enter_context(_cluster(folder / "cluster", seeds, rehearse=options.rehearse))
         tell("the cluster is up")
-        runs = asyncio.run(play(cluster, folder, seeds, options.lanes, tell))
+        report = asyncio.run(play(cluster, folder, seeds, options.lanes, tell))
+    runs = report.runs
     if options.json:
-        options.json.write_text(json.dumps([asdict(run) for run in runs], indent=1) + "\n")
+        options.json.write_text(json.dumps(asdict(report), indent=1) + "\n")
+    if options.page:
+        options.page.write_text(page(report, f"{datetime.now(UTC):%Y-%m-%d}"))
     wrong = [run for run in runs if run.wrong]
     tell(f"{len(runs)} waits, {len(wrong)} wrong: {dict(Counter(run.state for run in runs))}")
     return 1 if wrong else 0

@@ -83,8 +83,13 @@ def test_a_tape_that_does_not_replay_leaves_no_file(rehearsal, tmp_path):
 @pytest.mark.timeout(280)
 def test_random_waits_go_well_on_the_simulators(rehearsal, tmp_path):
     told: list[str] = []
-    runs = asyncio.run(random_waits.play(rehearsal, tmp_path, random_waits.seeds_of(40, 6), 1, told.append))
+    report = asyncio.run(random_waits.play(rehearsal, tmp_path, random_waits.seeds_of(40, 6), 1, told.append))
+    runs = report.runs
     assert len(runs) == 6
     assert not [run for run in runs if run.wrong], told
     assert json.dumps([run.steps for run in runs])
     assert "killed: " in told[-1]
+    shown = random_waits.page(report, "2026-01-01")
+    assert "6 waits" in shown
+    assert "0 wrong, 0 hung" in shown
+    assert shown.count("\n| ") == len(WAYS) + 1
