@@ -13,6 +13,8 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
+from loopseal.testing.asgi import Answer, Request, Service
+from loopseal.testing.git_server import serve
 from tests.peers import control_plane, kwok, pki
 from tests.peers.argocd import ArgoCD, tools
 from tests.peers.cluster import Cluster
@@ -111,6 +113,21 @@ def test_argocd_verifies_with_scripts_that_say_no_without_failing(tmp_path: Path
     for text in tools().values():
         assert text.startswith("#!/bin/sh\n")
         assert "{" not in text.replace("&& {", "")
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_pages_are_what_a_browser_gets(tmp_path: Path, ports: Ports, kube: Kube, status: int) -> None:
+    """A program without pages answers a browser with 500, anybody else with a list of files."""
+
+    async def answer(request: Request) -> Answer:
+        browser = "text/html" in request.headers["accept"]
+        return Answer(status, b"<title>Argo CD</title>") if browser else Answer(200, b"gitkeep")
+
+    processes = Processes(tmp_path, tmp_path)
+    argocd = ArgoCD(tmp_path, ports, kube, processes, tmp_path / "kubeconfig")
+    with serve(Service(answer), ports["argocd-server"]):
+        assert argocd.has_pages() == (status == 200)
+    processes.close()
 
 
 # --- policy, configuration, rules ------------------------------------------------------------------------------------
