@@ -130,6 +130,7 @@ class Play:
     evidence: str = ""
     spoken: list[str] = field(default_factory=list)
     waiters: int = 0
+    _holding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _undo: list[Step] = field(default_factory=list)
     _jobs: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -231,7 +232,8 @@ class Play:
             case "drift":
                 await _patiently(self.lane.drift)
             case "hold":
-                await _patiently(lambda: self.lane.hold(on=step.value))
+                async with self._holding:  # in the order of the steps, however long the API server is away
+                    await _patiently(lambda: self.lane.hold(on=step.value))
             case "cut" | "burst":
                 self.way.cut()
             case "half-open":
