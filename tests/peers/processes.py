@@ -31,8 +31,8 @@ TAIL: Final = 2000
 """Characters of a log that are shown when something fails."""
 
 _PAUSE: Final = 0.05
-_POLITE: Final = 10.0
-"""Seconds that a process has to end by itself before it is killed."""
+_POLITE: Final = 30.0
+"""Seconds that a process has to end by itself before it is killed: the grace period of a pod (Kubernetes' default)."""
 
 Probe = Callable[[], object]
 """Truthy when ready. OSError counts as not yet."""
