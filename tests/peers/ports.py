@@ -38,9 +38,11 @@ class Ports:
         for first in (*blocks[turn:], *blocks[:turn]):
             if (lock := self._take(first)) is None:
                 continue
-            ports = [port for port in range(first, first + SIZE) if _is_free(port)]
-            self._lock, self._free = lock, iter(ports)
-            return self
+            ports = range(first, first + SIZE)
+            if all(map(_is_free, ports)):
+                self._lock, self._free = lock, iter(ports)
+                return self
+            lock.close()
         raise RuntimeError(f"every block of ports between {FIRST} and {LAST} is taken")
 
     def __exit__(self, *_: object) -> None:
