@@ -3,6 +3,9 @@
 The Dags change keys of a `values.yaml`, as everywhere. What makes manifests of it is kustomize, the same way for both
 engines: `values.yaml` is a resource that stays at home (`config.kubernetes.io/local-config`), and `replacements` copy
 its fields into a Deployment and a ConfigMap. Flux has kustomize in process, Argo CD runs the program.
+
+Argo CD's web interface is no part of its Go module (it is built with yarn, and compiled in): what the program serves by
+itself is its API and the description of it, `/swagger-ui`.
 """
 
 from __future__ import annotations
@@ -91,8 +94,8 @@ def _argocd(site: Site, cluster: Cluster) -> Running:
         kube.until("Application", "argocd", one.name, _argocd_healthy, PATIENCE)
     token = private(site.folder / "argocd.token", api.token("bot"))
     settings = {"kind": "argocd", "url": api.url, "credential": f"file:{token}", "project": "default"}
-    name, who = f"Argo CD {pins.program('argocd').version}", f"  (user: admin, password: {_password(kube)})"
-    return Running(name, ((name, api.url + who), *_kubernetes(cluster)), settings)
+    name, who = f"Argo CD {pins.program('argocd').version}", f"(user: admin, password: {_password(kube)})"
+    return Running(name, ((name, f"{api.url}/swagger-ui  {who}"), *_kubernetes(cluster)), settings)
 
 
 def _password(kube: Kube) -> str:
