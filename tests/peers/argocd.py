@@ -112,7 +112,9 @@ class ArgoCD:
     def trust_gpg(self, key_id: str, armored: str) -> None:
         """Give it an OpenPGP public key; `key_id` is the long one, 16 hex digits. Projects name it in `signatureKeys`."""
         self._settings("argocd-gpg-keys-cm", {key_id: armored})
-        (self.folder / "argocd/gpg-keys" / key_id).write_text(armored)
+        whole = self.folder / "argocd" / key_id
+        whole.write_text(armored)
+        whole.rename(self.folder / "argocd/gpg-keys" / key_id)  # it imports a file as soon as it is there, and once only
 
     # --- how it runs ---------------------------------------------------------------------------------------------
 

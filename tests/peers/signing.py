@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from loopseal.domain.identity import Actor, ActorKind
 from loopseal.domain.proposal import Application, Proposal, SetValue, Target, change_id
-from loopseal.domain.revision import Tolerance, Verdict
+from loopseal.domain.revision import State, Tolerance, Verdict
 from loopseal.engines import argocd, flux
 from loopseal.git.remotes import open_remote
 from loopseal.git.repository import Repository
@@ -43,7 +43,7 @@ from tests.unit.engines.worlds import Vault, kubeconfig
 
 PATH: Final = "app/settings.yaml"
 QUICK: Final = Tolerance(settle=0.5, error_grace=20.0, degraded_grace=10.0, wedge=60.0)
-_PATIENCE: Final = 60.0
+_PATIENCE: Final = 120.0
 _USER: Final = "Bot <bot@example.com>"
 
 
@@ -157,7 +157,8 @@ class World(ABC):
         await self.trust()
         for obj in self.objects():
             await self.apply(obj)
-        assert (await self.waited(first)).state == "SUCCEEDED", "the first commit, which is signed"
+        verdict = await self.waited(first)
+        assert verdict.state is State.SUCCEEDED, verdict
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -307,7 +308,14 @@ class Real(World):
     async def open(self) -> None:
         await asyncio.to_thread(self.cluster.kube.namespace, self.name)
         self.engine = self.engine_of()
+        self._stack.push_async_callback(self._delete)
         self._stack.push_async_callback(self.engine.aclose)
+
+    async def _delete(self) -> None:
+        """What is left would be tried for ever."""
+        for obj in reversed(self.objects()):
+            meta = obj["metadata"]
+            await asyncio.to_thread(self.cluster.kube.delete, obj["kind"], meta["namespace"], meta["name"])
 
     @abstractmethod
     def engine_of(self) -> Any:
@@ -338,6 +346,14 @@ class RealArgoCD(Real):
         fingerprint = pysequoia.Cert.from_bytes(self.trusted.public.encode()).fingerprint
         primary = fingerprint.upper()[-16:]  # a keyring knows a key by its primary half, whoever of it signs
         await asyncio.to_thread(self.cluster.argocd.trust_gpg, primary, self.trusted.public)
+        ring = self.cluster.folder / "argocd/gpg/pubring.kbx"
+        await asyncio.to_thread(
+            self.cluster.processes.until,
+            lambda: ring.exists() and bytes.fromhex(fingerprint) in ring.read_bytes(),
+            _PATIENCE,
+            "Argo CD has not taken the key into its keyring",
+            "argocd-repo-server",
+        )
 
     def objects(self) -> Sequence[Mapping[str, Any]]:
         return self._argocd_objects()
