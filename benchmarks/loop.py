@@ -194,7 +194,7 @@ class Contestant:
     name: str
     engine: str
     way: Way | None
-    lanes: int = 2
+    lanes: int = 3
 
 
 CONTESTANTS = {

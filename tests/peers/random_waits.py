@@ -28,7 +28,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,9 @@ class Play:
     evidence: str = ""
     spoken: list[str] = field(default_factory=list)
     waiters: int = 0
+    _said: float = 0.0
+    """When the verdict came; the API server was asked for the truth at once, and had answered at `_looked`."""
+    _looked: float = 0.0
     _holding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _undo: list[Step] = field(default_factory=list)
     _jobs: list[asyncio.Task[None]] = field(default_factory=list)
@@ -158,13 +161,15 @@ class Play:
                 self._jobs.append(asyncio.create_task(self._happen(step, base)))
         assert waiter is not None
         await asyncio.wait({waiter}, timeout=DEADLINE)
-        at = lane.live.monotonic()
-        await lane.look(truth)
+        at = self._said or lane.live.monotonic()
+        if not self._said:
+            await lane.look(truth)
+            self._looked = lane.live.monotonic()
         outcome = await self._outcome(waiter, truth, began, at)
         stop()
         await self._calm_down()
         error = waiter.exception() if waiter.done() and not waiter.cancelled() else None
-        wrong = [f"raised {error}"] if error else schedules.broken(outcome, self.schedule, lane)
+        wrong = [f"raised {error}"] if error else self._judged(outcome)
         last = outcome.verdict or (self.verdicts[-1] if self.verdicts else None)
         state = str(last.state) if outcome.verdict and last else "none"
         steps = tuple(f"{step.what}={step.value}" for step in self.schedule.steps)
@@ -185,11 +190,24 @@ class Play:
         await asyncio.gather(waiter, return_exceptions=True)
         evidence = self.evidence if self.lane.way != "argocd_objects" else None
         spoken = "\n".join((*self.spoken, *map(repr, self.verdicts), self.evidence))
-        now = self.lane.live.monotonic()
-        return Outcome(verdict, max(at, now - 0.9), self.verdicts, truth, 0, began, self.waiters, at, evidence, spoken)
+        return Outcome(verdict, at, self.verdicts, truth, 0, began, self.waiters, at, evidence, spoken)
+
+    def _judged(self, outcome: Outcome) -> list[str]:
+        """What is wrong with it: what is so when the verdict came, and when the API server was asked because of it."""
+        looked = replace(outcome, at=self._looked)
+        found = [schedules.broken(one, self.schedule, self.lane) for one in (outcome, looked)]
+        if not all(found):
+            return []
+        lines = {"good": outcome.truth.good, "failed": outcome.truth.failed, "unwell": outcome.truth.unwell}
+        shown = {name: [(round(at - outcome.began, 2), up) for at, up in line[-4:]] for name, line in lines.items()}
+        return [
+            *found[0],
+            f"at {outcome.at - outcome.began:.2f} s, looked at {self._looked - outcome.began:.2f} s: {shown}",
+        ]
 
     def _wait(self, truth: Truth) -> asyncio.Task[Verdict]:
         self.waiters += 1
+        self._said = 0.0
         return asyncio.create_task(self._follow(truth))
 
     async def _follow(self, truth: Truth) -> Verdict:
@@ -199,6 +217,9 @@ class Play:
             async for verdict in engine.wait(wait, self.lane.graph):
                 self.verdicts.append(verdict)
                 if verdict.state.final:
+                    self._said = self.lane.live.monotonic()
+                    await self.lane.look(truth)
+                    self._looked = self.lane.live.monotonic()
                     await self._collect(engine, verdict)
                     return verdict
         finally:
