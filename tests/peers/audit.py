@@ -111,11 +111,19 @@ def nudges(log: Iterable[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     return out
 
 
-def argocd_unary(log: str, subject: str) -> Counter[str]:
-    """How often Argo CD's API server says that it received which call, under the claims of `subject`."""
-    return Counter(
-        found[1] for line in log.splitlines() if subject in line and (found := _UNARY.search(line)) is not None
-    )
+def argocd_unary(log: str, application: str) -> Counter[tuple[str, str]]:
+    """How often Argo CD's API server says that it received which call about an application: method, kind of refresh.
+
+    It writes no claims beside a token that it has issued itself (with those of an OIDC issuer it does), and no id.
+    """
+    out: Counter[tuple[str, str]] = Counter()
+    for line in log.splitlines():
+        told = json.loads(line) if line.startswith("{") else {}
+        found = _UNARY.fullmatch(str(told.get("msg", "")))
+        asked = told.get("grpc.request.content") or {}
+        if found and application in {asked.get("name"), asked.get("applicationName")}:
+            out[found[1], asked.get("refresh", "")] += 1
+    return out
 
 
 METHODS: Final[Mapping[str, str]] = {
@@ -129,14 +137,12 @@ METHODS: Final[Mapping[str, str]] = {
 """The method of Argo CD's ApplicationService behind an address, by the kind of object in our record."""
 
 
-def recorded_unary(record: Record) -> Counter[str]:
-    """How often our record says that we made such a call and were answered, and not for want of a valid token."""
-    return Counter(
-        METHODS[line["object"]["kind"]]
-        for line in record.sent
-        if line["peer"] == "argocd"
-        and line["verb"] in {"get", "refresh"}
-        and line["object"]["kind"] in METHODS
-        and record.answers.get(line["id"], {}).get("outcome") == "answered"
-        and record.answers[line["id"]]["status"] not in {0, 401, 502, 503}
-    )
+def recorded_unary(record: Record, application: str, *, answered: bool) -> Counter[tuple[str, str]]:
+    """How often our record says that we made such a call; `answered`: and that Argo CD itself answered it."""
+    out: Counter[tuple[str, str]] = Counter()
+    for line in record.sent:
+        kind, answer = line["object"]["kind"], record.answers.get(line["id"], {})
+        reached = answer.get("outcome") == "answered" and answer["status"] not in {401, 502, 503}
+        if kind in METHODS and line["object"]["name"] == application and (reached or not answered):
+            out[METHODS[kind], "normal" if line["verb"] == "refresh" else ""] += 1
+    return out

@@ -135,7 +135,7 @@ def _specs(kind: str) -> dict[str, dict[str, Any]]:
         return {
             "the revision": {"spec": {"source": {"targetRevision": "evil"}}},
             "the project": {"spec": {"project": "default"}},
-            "the status": {"status": {"sync": {"status": "Synced"}}},
+            "the status": {"status": {"sync": {"status": "Unknown"}}},
             "a sync": {"operation": {"sync": {"revision": "evil"}}},
             "an override": {"operation": {"sync": {"manifests": ["{}"]}}},
         }
@@ -148,10 +148,10 @@ def _specs(kind: str) -> dict[str, dict[str, Any]]:
     }
 
 
-def unasked(one: Object) -> Iterator[Deed]:
-    """What RBAC does not give at all."""
+def unasked(one: Object, spec: Mapping[str, Any]) -> Iterator[Deed]:
+    """What RBAC does not give at all; `spec` is one that such an object may have."""
     meta = {"name": "made", "namespace": one.namespace}
-    made = {"apiVersion": one.version, "kind": one.kind, "metadata": meta, "spec": {}}
+    made = {"apiVersion": one.version, "kind": one.kind, "metadata": meta, "spec": spec}
     yield Deed("create", "POST", one.collection, made, FORBIDDEN, JSON)
     yield Deed("replace", "PUT", one.path, made, FORBIDDEN, JSON)
     yield Deed("delete", "DELETE", one.path, None, FORBIDDEN)
@@ -216,6 +216,7 @@ def argocd_permitted(name: str, project: str) -> Iterator[Deed]:
     yield Deed("read", "GET", f"{path}{query}", None, OK)
     yield Deed("refresh", "GET", f"{path}{query}&refresh=normal", None, OK)
     yield Deed("list", "GET", f"/api/v1/applications?projects={project}", None, OK)
+    yield Deed("its own project, which no right is needed for", "GET", f"/api/v1/projects/{project}", None, OK)
     for what in ("resource-tree", "managed-resources", "events", "syncwindows", "links"):
         yield Deed(what, "GET", f"{path}/{what}{query}", None, OK)
 
@@ -228,7 +229,6 @@ def argocd_refused(name: str, other: str, project: str, others: str) -> Iterator
     resource = f"{mine}&namespace={project}&resourceName=web&version=v1&group=apps&kind=Deployment"
     rows: dict[str, tuple[str, str, Any]] = {
         "another's": ("GET", f"{its}{query}", None),
-        "another's, as if it were ours": ("GET", f"{its}{mine}", None),
         "another's, of no project": ("GET", its, None),
         "another's tree": ("GET", f"{its}/resource-tree{query}", None),
         "refresh another's": ("GET", f"{its}{query}&refresh=normal", None),
@@ -244,7 +244,6 @@ def argocd_refused(name: str, other: str, project: str, others: str) -> Iterator
         "patch a resource": ("POST", f"{path}/resource{resource}&patchType=application/merge-patch%2Bjson", "{}"),
         "an action": ("POST", f"{path}/resource/actions{resource}", "restart"),
         "create": ("POST", "/api/v1/applications", {"metadata": {"name": "made"}, "spec": {"project": project}}),
-        "the project": ("GET", f"/api/v1/projects/{project}", None),
         "change the project": ("PUT", f"/api/v1/projects/{project}", {"project": {"metadata": {"name": project}}}),
         "a token of its own": ("POST", f"/api/v1/projects/{project}/roles/loopseal/token", {"expiresIn": 0}),
         "another's project": ("GET", f"/api/v1/projects/{others}", None),
@@ -255,3 +254,4 @@ def argocd_refused(name: str, other: str, project: str, others: str) -> Iterator
         "a GPG key": ("POST", "/api/v1/gpgkeys", {"keyData": "x"}),
     }
     yield from (Deed(what, method, at, body, FORBIDDEN, JSON) for what, (method, at, body) in rows.items())
+    yield Deed("another's, as if it were ours", "GET", f"{its}{mine}", None, GONE)
