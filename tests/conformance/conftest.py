@@ -29,7 +29,7 @@ Play = Callable[[Scenario], None]
 
 NOTED: Final = "conformance"
 """The property of a test's report that holds its outcome."""
-_LIMIT: Final = 280.0
+_LIMIT: Final = 500.0
 _TOGETHER: Final = 8
 """Scenarios that are played at once."""
 _BATCHES: Final[pytest.StashKey[dict[Cluster, Batches]]] = pytest.StashKey()
@@ -41,7 +41,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         reasons = results.without(metafunc.definition)
         kinds = [kind for kind in Kind if kind not in reasons]
         simulated = [pytest.param(f"{results.SIMULATED}-{kind}") for kind in kinds]
-        real = [pytest.param(f"{results.REAL}-{kind}", marks=pytest.mark.peers) for kind in kinds]
+        marks = (pytest.mark.peers, pytest.mark.timeout(_LIMIT + 100))  # the first of a batch plays them all
+        real = [pytest.param(f"{results.REAL}-{kind}", marks=marks) for kind in kinds]
         metafunc.parametrize("world", [*simulated, *real], indirect=True)
 
 

@@ -28,7 +28,7 @@ from tests.peers.taping import FOLDER, Tape
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 40.0
+_PATIENCE: Final = 90.0
 
 
 class Real(Stage):
@@ -145,6 +145,8 @@ class Real(Stage):
         """The API server's memory of what was is that of its process: one that has just started knows the present only."""
         self._proxy.refuse(on=True)
         self._proxy.cut()
+        later = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "later", "namespace": self.team}}
+        await apart(self.cluster.kube.apply, later)  # in a quiet cluster the present would be where our watch ended
         await self.kill(Peer.API_SERVER)
         await self.start(Peer.API_SERVER)
         self._proxy.refuse(on=False)

@@ -15,7 +15,7 @@ MANY = 50
 
 async def test_created_late(world: World) -> None:
     commit = await world.commit(deployment("v1"))
-    waiting = world.wait(commit, patience=replace(QUICK, create_grace=60.0))
+    waiting = world.wait(commit, patience=replace(QUICK, create_grace=60.0, error_grace=60.0))
     await waiting.until("NOT_CREATED")
     assert await world.live() == NOTHING
     await world.create()
@@ -100,9 +100,9 @@ async def test_many_applications_on_one_commit(world: World) -> None:
     for name in names:
         await world.create(name)
     commit = await world.commit({path: text for name in names for path, text in deployment("v2", name).items()})
-    patience = replace(QUICK, create_grace=30.0, degraded_grace=60.0, failed_passes=20)
+    patience = replace(QUICK, create_grace=30.0, error_grace=60.0, degraded_grace=60.0, failed_passes=20)
     waits = [world.wait(commit, name, patience=patience) for name in names]
     for waiting in waits:
-        await waiting.ends(State.SUCCEEDED, live=Live("v2"))
+        await waiting.ends(State.SUCCEEDED, live=Live("v2"), within=400.0)
     streams = [one for one in world.calls() if "/stream/" in one or "watch=true" in one]
     assert len(streams) <= 4, streams  # one per kind of objects, whoever waits; a few may break and come back

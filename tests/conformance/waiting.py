@@ -14,7 +14,7 @@ from loopseal.ports import Clock
 if TYPE_CHECKING:
     from tests.conformance.world import Live
 
-LIMIT: Final = 100.0
+LIMIT: Final = 200.0
 """Seconds within which a wait of a scenario must have ended, or told what it is expected to tell."""
 
 
@@ -70,12 +70,12 @@ class Waiting:
     def _found(self, reasons: tuple[str, ...]) -> Verdict | None:
         return next((one for one in self.told if one.reason in reasons), None)
 
-    async def ends(self, state: State, reason: str = "", live: Live | None = None) -> Verdict:
+    async def ends(self, state: State, reason: str = "", live: Live | None = None, within: float = LIMIT) -> Verdict:
         """The final verdict, which must be this one, with this live at the moment it was said."""
-        await asyncio.wait({self._task}, timeout=LIMIT)
+        await asyncio.wait({self._task}, timeout=within)
         if not self._task.done():
             await self.aclose()
-            raise AssertionError(f"no end after {LIMIT:.0f} s: {self.reasons} {self.told[-1:]}")
+            raise AssertionError(f"no end after {within:.0f} s: {self.reasons} {self.told[-1:]}")
         said = self._task.result()
         assert said.state is state, (self.reasons, said)
         assert reason in {"", said.reason}, (self.reasons, said)
