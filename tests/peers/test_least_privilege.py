@@ -193,7 +193,9 @@ def test_the_policy_stands_whatever_rbac_grants(guarded: Cluster):
         kube.apply(one)
     kube.namespace("broad")
     kube.apply(objects.git_repository("apps", url="https://git.test/none.git", namespace="broad", interval="10m"))
-    kube.apply(objects.application("broad", url="https://git.test/none.git", path=".", destination="broad"))
+    guarded.argocd.project("broad")
+    made_up = {"url": "https://git.test/none.git", "path": ".", "destination": "broad", "project": "broad"}
+    kube.apply(objects.application("broad", **made_up))
     try:
         with kube.as_token(token) as ours:
             until(lambda: at_kubernetes(ours)(_relabel()) == trespass.FORBIDDEN)
@@ -208,6 +210,7 @@ def test_the_policy_stands_whatever_rbac_grants(guarded: Cluster):
             assert at_kubernetes(ours)(Deed("elsewhere", "GET", "/api/v1/secrets", None, trespass.OK)) == trespass.OK
     finally:
         kube.delete("Application", "argocd", "broad")
+        kube.delete("AppProject", "argocd", "broad")
         kube.delete("Namespace", "", "broad")
         for one in made:
             kube.delete(one["kind"], "", one["metadata"]["name"])

@@ -135,7 +135,7 @@ def _specs(kind: str) -> dict[str, dict[str, Any]]:
         return {
             "the revision": {"spec": {"source": {"targetRevision": "evil"}}},
             "the project": {"spec": {"project": "default"}},
-            "the status": {"status": {"sync": {"status": "Unknown"}}},
+            "the status": {"status": {"sync": {"status": "Forged"}}},
             "a sync": {"operation": {"sync": {"revision": "evil"}}},
             "an override": {"operation": {"sync": {"manifests": ["{}"]}}},
         }
