@@ -68,6 +68,17 @@ def test_another_application_in_the_same_recording_is_left_out():
     assert told(outcome) == [(0.0, State.PENDING, "NOT_CREATED")]
 
 
+@pytest.mark.parametrize(("answered", "state"), [(True, State.FAILED), (False, State.PENDING)])
+def test_a_refresh_by_annotation_is_answered_when_it_is_gone(answered, state):
+    """A recording by Application objects holds no GET with `refresh=`."""
+    broken = merged(app(), {"status": {"conditions": [{"type": "ComparisonError", "message": "no such path"}]}})
+    asked = merged(broken, {"metadata": {"annotations": {"argocd.argoproj.io/refresh": "normal"}}})
+    events = [watched("application", 1.0, asked), watched("application", 2.0, broken if answered else asked)]
+    (outcome,) = replay(argo(*events, wants=(Want(X, 0.0, 12.0),))).outcomes
+    assert outcome.reached is not None
+    assert (outcome.reached.state, outcome.reached.reason) == (state, "ComparisonError")
+
+
 def test_a_noted_wait_brings_its_own_tolerance():
     noted = {
         "sha": X,
