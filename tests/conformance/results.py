@@ -180,5 +180,6 @@ virtual time (in every `make test`), and before the real programs on one machine
 come with exactly the rights that stand in `deploy/`. A scenario passes when the verdict and its reason are the expected
 ones, when the Deployment in the cluster is what the verdict says at the moment it is said, and when the evidence of a
 failure names what failed. Seconds are from the beginning of the scenario's last wait to its final verdict; several
-scenarios are played at once on two cores, so real ones are upper bounds.
+scenarios are played at once on two cores, so real ones are upper bounds. Thirty Airflow tasks at once on one branch, and a
+hundred waits under random trouble, are tests of their own in `tests/peers`.
 """
