@@ -18,8 +18,10 @@ import pytest
 
 from loopseal.testing.clock import run
 from tests.conformance import results, rights
-from tests.conformance.real import REAL
-from tests.conformance.simulated import SIMULATED
+from tests.conformance.real_argocd import RealArgoCD
+from tests.conformance.real_flux import RealFlux
+from tests.conformance.simulated_argocd import SimulatedArgoCD
+from tests.conformance.simulated_flux import SimulatedFlux
 from tests.conformance.stage import Stage
 from tests.conformance.world import Kind, World
 from tests.peers.cluster import Cluster
@@ -27,6 +29,8 @@ from tests.peers.cluster import Cluster
 Scenario = Callable[[World], Coroutine[Any, Any, None]]
 Play = Callable[[Scenario], None]
 
+SIMULATED: Final = {Kind.ARGOCD: SimulatedArgoCD, Kind.OBJECTS: SimulatedArgoCD, Kind.FLUX: SimulatedFlux}
+REAL: Final = {Kind.ARGOCD: RealArgoCD, Kind.OBJECTS: RealArgoCD, Kind.FLUX: RealFlux}
 NOTED: Final = "conformance"
 """The property of a test's report that holds its outcome."""
 _LIMIT: Final = 500.0
@@ -49,7 +53,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """A scenario is run by its world."""
-    play: Play | None = pyfuncitem.funcargs.get("world")
+    play: Any = pyfuncitem.funcargs.get("world")
     if play is None:
         return None
     play(pyfuncitem.obj)

@@ -15,20 +15,33 @@ from typing import Any, Final, Self, TypeVar
 
 import httpx2
 
-from loopseal.domain.proposal import Application
-from loopseal.settings import EngineSettings
-from loopseal.testing import objects
 from loopseal.wiring import SystemClock
-from tests.conformance import rights
 from tests.conformance.proxy import Proxy
-from tests.conformance.stage import ENGINE, KUBECONFIG, PATIENCE, TOKEN, Stage
+from tests.conformance.stage import TOKEN, Stage
 from tests.conformance.world import Files, Kind, Peer
 from tests.peers.cluster import Cluster
+from tests.peers.kube import KubeError
 from tests.peers.taping import FOLDER, Tape
 
 T = TypeVar("T")
 
 _PATIENCE: Final = 90.0
+
+
+async def apart(do: Callable[..., T], *arguments: Any) -> T:
+    """Something that blocks, in a thread: the waits of this loop go on meanwhile."""
+    return await asyncio.to_thread(do, *arguments)
+
+
+async def patiently(do: Callable[[], T]) -> T:
+    """The same until it works: a server that has just been started does not do everything at once."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        with suppress(OSError, KubeError, httpx2.HTTPStatusError):
+            return await apart(do)
+        if time.monotonic() > end:
+            return await apart(do)
+        await asyncio.sleep(0.2)
 
 
 class Real(Stage):
@@ -83,6 +96,10 @@ class Real(Stage):
             peer = "http://argocd.test" if self.kind is Kind.ARGOCD else "https://kubernetes.test"
             names = {self.cluster.git.server: "http://git.test", self._way or peer: peer, self.address(): peer}
             self.tape.close(names, keep=well)
+
+    @abstractmethod
+    async def delete(self, app: str = "web") -> None:
+        """See World."""
 
     @abstractmethod
     async def admit(self) -> None:
@@ -161,179 +178,3 @@ class Real(Stage):
 
     async def _patch(self, kind: str, namespace: str, name: str, change: Mapping[str, Any]) -> None:
         await patiently(lambda: self.cluster.kube.patch(kind, namespace, name, dict(change)))
-
-
-class RealArgoCD(Real):
-    """Argo CD, by its API server as a project role, or by its objects as a service account."""
-
-    def __init__(self, kind: Kind, name: str, cluster: Cluster, number: int) -> None:
-        super().__init__(kind, name, cluster, number)
-        server = "argocd-server" if kind is Kind.ARGOCD else "kube-apiserver"
-        self.programs = {
-            Peer.API_SERVER: server,
-            Peer.CONTROLLER: "argocd-application-controller",
-            Peer.READER: "argocd-repo-server",
-        }
-        self._account = rights.Account(cluster, self.team)
-
-    def address(self) -> str:
-        return self.cluster.argocd.url if self.kind is Kind.ARGOCD else self.cluster.kube.url
-
-    def engine_settings(self) -> EngineSettings:
-        if self.kind is Kind.ARGOCD:
-            return EngineSettings("argocd", url=self._proxy.url, credential=TOKEN, project=self.team, **PATIENCE)
-        return EngineSettings("argocd", kubeconfig=KUBECONFIG, credential=TOKEN, **PATIENCE)
-
-    def application(self, app: str) -> Application:
-        return Application(ENGINE, self._named(app), project=self.team)
-
-    def _named(self, app: str) -> str:
-        return f"{self.team}-{app}"
-
-    async def admit(self) -> None:
-        await apart(self.cluster.kube.apply, rights.project(self.team, self.url))
-        if self.kind is Kind.OBJECTS:
-            await apart(self._account.admit, self.kind)
-            self.vault.values[KUBECONFIG] = self._account.kubeconfig(self._proxy.url)
-
-    async def token(self, seconds: int = 0) -> str:
-        if self.kind is Kind.OBJECTS:
-            return await apart(self._account.token, seconds)
-        return await patiently(lambda: self.cluster.argocd.project_token(self.team, "loopseal", seconds))
-
-    async def accepted(self, token: str) -> bool:
-        if self.kind is Kind.OBJECTS:
-            return await apart(self._account.accepted, token)
-        path = f"/api/v1/applications?project={self.team}"
-        answer = await apart(lambda: self.cluster.argocd.request("GET", path, token=token))
-        return answer.status_code != 401
-
-    async def revoke(self) -> None:
-        token = self.vault.values[TOKEN]
-        if self.kind is Kind.OBJECTS:
-            await apart(self._account.revoke)
-        else:
-            path = f"/api/v1/projects/{self.team}/roles/loopseal/token/{rights.claims(token)['iat']}"
-            (await apart(lambda: self.cluster.argocd.request("DELETE", path))).raise_for_status()
-        await self._refused(token)
-
-    async def create(self, app: str = "web", *, after: str = "") -> None:
-        assert not after, "Argo CD knows no dependencies between applications"
-        made = objects.application(
-            self._named(app),
-            url=self.url,
-            path=f"apps/{app}",
-            project=self.team,
-            destination=self.team,
-            automated={"prune": True},
-            retry={"limit": 1, "backoff": {"duration": "1s", "factor": 1}},
-        )
-        await apart(self.cluster.kube.apply, made)
-        self._apps.append(app)
-
-    async def delete(self, app: str = "web") -> None:
-        await patiently(lambda: self.cluster.kube.delete("Application", "argocd", self._named(app)))
-
-    async def suspend(self, on: bool, app: str = "web") -> None:
-        await self._annotate(app, "argocd.argoproj.io/skip-reconcile", "true" if on else None)
-
-    async def close_window(self, on: bool) -> None:
-        window = {"kind": "deny", "schedule": "* * * * *", "duration": "24h", "applications": ["*"]}
-        await self._patch("AppProject", "argocd", self.team, {"spec": {"syncWindows": [window] if on else None}})
-
-    async def refresh(self, app: str = "web") -> None:
-        await self._annotate(app, "argocd.argoproj.io/refresh", "normal")
-
-    async def _annotate(self, app: str, name: str, value: str | None) -> None:
-        await self._patch("Application", "argocd", self._named(app), {"metadata": {"annotations": {name: value}}})
-
-
-class RealFlux(Real):
-    """Flux, its objects and what they apply in the team's namespace."""
-
-    programs: Mapping[Peer, str] = {
-        Peer.API_SERVER: "kube-apiserver",
-        Peer.CONTROLLER: "kustomize-controller",
-        Peer.READER: "source-controller",
-    }
-
-    def __init__(self, kind: Kind, name: str, cluster: Cluster, number: int) -> None:
-        super().__init__(kind, name, cluster, number)
-        self._account = rights.Account(cluster, self.team)
-
-    def address(self) -> str:
-        return self.cluster.kube.url
-
-    def engine_settings(self) -> EngineSettings:
-        return EngineSettings("flux", kubeconfig=KUBECONFIG, credential=TOKEN, namespace=self.team, **PATIENCE)
-
-    def application(self, app: str) -> Application:
-        return Application(ENGINE, app, namespace=self.team, kind="Kustomization")
-
-    async def admit(self) -> None:
-        await apart(self._account.admit, self.kind)
-        self.vault.values[KUBECONFIG] = self._account.kubeconfig(self._proxy.url)
-        source = objects.git_repository("apps", url=self.url, namespace=self.team, interval="60s")
-        await apart(self.cluster.kube.apply, source)
-
-    async def token(self, seconds: int = 0) -> str:
-        return await apart(self._account.token, seconds)
-
-    async def accepted(self, token: str) -> bool:
-        return await apart(self._account.accepted, token)
-
-    async def revoke(self) -> None:
-        await apart(self._account.revoke)
-        await self._refused(self.vault.values[TOKEN])
-
-    async def create(self, app: str = "web", *, after: str = "") -> None:
-        more = {"dependsOn": [{"name": after}]} if after else {}
-        made = objects.kustomization(
-            app,
-            source="apps",
-            path=f"./apps/{app}",
-            namespace=self.team,
-            target=self.team,
-            interval="10m",
-            retryInterval="2s",
-            timeout="30s",
-            **more,
-        )
-        await apart(self.cluster.kube.apply, made)
-        self._apps.append(app)
-
-    async def delete(self, app: str = "web") -> None:
-        await patiently(lambda: self.cluster.kube.delete("Kustomization", self.team, app))
-
-    async def suspend(self, on: bool, app: str = "web") -> None:
-        await self._patch("Kustomization", self.team, app, {"spec": {"suspend": on}})
-
-    async def close_window(self, on: bool) -> None:
-        raise AssertionError("Flux knows no sync windows")
-
-    async def refresh(self, app: str = "web") -> None:
-        token = {"reconcile.fluxcd.io/requestedAt": f"somebody {time.monotonic()}"}
-        await self._patch("GitRepository", self.team, "apps", {"metadata": {"annotations": token}})
-
-
-async def apart(do: Callable[..., T], *arguments: Any) -> T:
-    """Something that blocks, in a thread: the waits of this loop go on meanwhile."""
-    return await asyncio.to_thread(do, *arguments)
-
-
-async def patiently(do: Callable[[], T]) -> T:
-    """The same until it works: a server that has just been started does not do everything at once."""
-    end = time.monotonic() + _PATIENCE
-    while True:
-        with suppress(OSError, httpx2.HTTPStatusError):
-            return await apart(do)
-        if time.monotonic() > end:
-            return await apart(do)
-        await asyncio.sleep(0.2)
-
-
-REAL: Final[Mapping[Kind, Callable[[Kind, str, Cluster, int], Real]]] = {
-    Kind.ARGOCD: RealArgoCD,
-    Kind.OBJECTS: RealArgoCD,
-    Kind.FLUX: RealFlux,
-}

@@ -133,7 +133,8 @@ _FILES: Final = {
 
 def page() -> str:
     """The reference page."""
-    outcomes, reasons = known(), []
+    outcomes = known()
+    reasons: list[str] = []
     lines = [_HEAD, *_sources(outcomes), ""]
     titles = [f"{_TITLES[kind]}, {tier}" for kind in Kind for tier in (SIMULATED, REAL)]
     lines += [f"| scenario | {' | '.join(titles)} |", f"|---|{'---|' * len(titles)}"]

@@ -5,39 +5,27 @@ from __future__ import annotations
 import json
 import subprocess
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx2
 
-from loopseal.domain.proposal import Application
-from loopseal.settings import EngineSettings
-from loopseal.testing import objects
-from loopseal.testing.argocd import Account, ArgoCD, Pace
 from loopseal.testing.clock import LoopClock
 from loopseal.testing.cluster import Cluster, User
 from loopseal.testing.faults import Faults
-from loopseal.testing.flux import Flux
 from loopseal.testing.git_server import GitServer
-from loopseal.testing.gitview import Repositories
 from loopseal.testing.serve import kubeconfig
-from loopseal.testing.store import Object, Rejected
+from loopseal.testing.store import Rejected
 from loopseal.testing.transport import AppTransport
 from tests.conformance import content, rights
-from tests.conformance.stage import ENGINE, KUBECONFIG, PATIENCE, PLATFORM, TOKEN, Stage
-from tests.conformance.world import Files, Kind, Peer
+from tests.conformance.stage import ENGINE, KUBECONFIG, PLATFORM, TOKEN, Stage
+from tests.conformance.world import Files, Kind
 
-PACE: Final = Pace(resync=120.0, ref_cache=180.0, grace=180.0)
 TEAM: Final = "team"
 """Namespace of the applications' workloads and, with Flux, of its objects; name of the project."""
 FIRST, SECOND = "token-1", "token-2"
-REPO_SERVER: Final = (
-    'rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: '
-    'dial tcp 127.0.0.1:8081: connect: connection refused"'
-)
-"""What the controller is told while the repo server is dead."""
 
 
 def refuse(item: Mapping[str, Any]) -> None:
@@ -51,12 +39,11 @@ def refuse(item: Mapping[str, Any]) -> None:
 class Simulated(Stage):
     """What simulated Argo CD and simulated Flux have in common."""
 
-    faults: Faults
-    """Those between us and the engine."""
-    cluster: Cluster
-
     def __init__(self, kind: Kind, name: str, folder: Path) -> None:
         super().__init__(kind, name, LoopClock())
+        rules = rights.rules(kind, TEAM)
+        self.cluster = Cluster(users={token: User("loopseal", rules) for token in (FIRST, SECOND)})
+        self.cluster.store.admission.append(refuse)
         self._folder = folder
         self._git = GitServer(folder)
         self._stack = AsyncExitStack()
@@ -108,6 +95,11 @@ class Simulated(Stage):
 
     @property
     @abstractmethod
+    def faults(self) -> Faults:
+        """Those between us and the engine."""
+
+    @property
+    @abstractmethod
     def behind(self) -> Faults:
         """Those behind the engine's API."""
 
@@ -135,175 +127,3 @@ class Simulated(Stage):
 
     async def rollout(self, app: str) -> Mapping[str, Any] | None:
         return self.cluster.store.get("Deployment", TEAM, app)
-
-
-class SimulatedArgoCD(Simulated):
-    """Argo CD, by its API server or by its objects."""
-
-    def __init__(self, kind: Kind, name: str, folder: Path) -> None:
-        super().__init__(kind, name, folder)
-        rules = rights.rules(kind, TEAM)
-        self.cluster = Cluster(users={token: User("loopseal", rules) for token in (FIRST, SECOND)})
-        policies = rights.policies(TEAM)
-        people = [Account(f"proj:{TEAM}:loopseal:{token}", token, policies) for token in (FIRST, SECOND)]
-        self.cluster.store.admission.append(refuse)
-        self.peer = ArgoCD(Repositories(folder), cluster=self.cluster, pace=PACE, people=people)
-
-    async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        await self._stack.enter_async_context(self.peer)
-        self.peer.store.create(objects.project(TEAM))
-        return self
-
-    def engine_settings(self) -> EngineSettings:
-        if self.kind is Kind.ARGOCD:
-            return EngineSettings("argocd", url="http://argocd.test", credential=TOKEN, project=TEAM, **PATIENCE)
-        return EngineSettings("argocd", kubeconfig=KUBECONFIG, credential=TOKEN, **PATIENCE)
-
-    def server(self) -> str:
-        return "http://argocd.test" if self.kind is Kind.ARGOCD else "http://kubernetes.test"
-
-    def way(self) -> AppTransport:
-        return self.peer.transport() if self.kind is Kind.ARGOCD else self.cluster.transport()
-
-    @property
-    def faults(self) -> Faults:
-        return self.peer.faults if self.kind is Kind.ARGOCD else self.cluster.faults
-
-    @property
-    def behind(self) -> Faults:
-        return self.peer.faults
-
-    def application(self, app: str) -> Application:
-        return Application(ENGINE, app, project=TEAM)
-
-    async def create(self, app: str = "web", *, after: str = "") -> None:
-        assert not after, "Argo CD knows no dependencies between applications"
-        retry = {"limit": 1, "backoff": {"duration": "1s", "factor": 1}}
-        policy = {"automated": {"prune": True}, "retry": retry}
-        self.peer.create(app, url=self.url, path=f"apps/{app}", project=TEAM, destination=TEAM, **policy)
-
-    async def delete(self, app: str = "web") -> None:
-        self.peer.store.delete("Application", "argocd", app)
-
-    async def suspend(self, on: bool, app: str = "web") -> None:
-        self._annotate(app, "argocd.argoproj.io/skip-reconcile", "true" if on else None)
-
-    async def close_window(self, on: bool) -> None:
-        window = {"kind": "deny", "schedule": "* * * * *", "duration": "24h", "applications": ["*"]}
-        self.peer.store.patch("AppProject", "argocd", TEAM, {"spec": {"syncWindows": [window] if on else None}})
-
-    async def refresh(self, app: str = "web") -> None:
-        self._annotate(app, "argocd.argoproj.io/refresh", "normal")
-
-    def _annotate(self, app: str, name: str, value: str | None) -> None:
-        self.peer.store.patch("Application", "argocd", app, {"metadata": {"annotations": {name: value}}})
-
-    async def kill(self, peer: Peer) -> None:
-        match peer:
-            case Peer.API_SERVER:
-                self.faults.kill()
-                self.behind.paused = self.kind is Kind.OBJECTS  # without Kubernetes nothing goes on
-            case Peer.CONTROLLER:
-                await self.peer.stop_controller()
-            case Peer.READER:
-                self.behind.fetch_error = REPO_SERVER
-
-    async def start(self, peer: Peer) -> None:
-        match peer:
-            case Peer.API_SERVER:
-                self.faults.restart()
-                self.behind.paused = False
-            case Peer.CONTROLLER:
-                await self.peer.start()
-            case Peer.READER:
-                self.behind.fetch_error = ""
-
-
-class SimulatedFlux(Simulated):
-    """Flux, its objects in the team's namespace."""
-
-    def __init__(self, kind: Kind, name: str, folder: Path) -> None:
-        super().__init__(kind, name, folder)
-        rules = rights.rules(kind, TEAM)
-        self.cluster = Cluster(users={token: User("loopseal", rules) for token in (FIRST, SECOND)})
-        self.cluster.store.admission.append(refuse)
-        self.peer = Flux(Repositories(folder), cluster=self.cluster, requeue=5.0)
-
-    async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        await self._stack.enter_async_context(self.peer)
-        self.peer.create_source("apps", url=self.url, interval="60s", namespace=TEAM)
-        return self
-
-    def engine_settings(self) -> EngineSettings:
-        return EngineSettings("flux", kubeconfig=KUBECONFIG, credential=TOKEN, namespace=TEAM, **PATIENCE)
-
-    def server(self) -> str:
-        return "http://kubernetes.test"
-
-    def way(self) -> AppTransport:
-        return self.cluster.transport()
-
-    @property
-    def faults(self) -> Faults:
-        return self.cluster.faults
-
-    @property
-    def behind(self) -> Faults:
-        return self.cluster.faults
-
-    def application(self, app: str) -> Application:
-        return Application(ENGINE, app, namespace=TEAM, kind="Kustomization")
-
-    async def create(self, app: str = "web", *, after: str = "") -> None:
-        more: Object = {"dependsOn": [{"name": after}]} if after else {}
-        self.peer.create(
-            app,
-            source="apps",
-            path=f"./apps/{app}",
-            namespace=TEAM,
-            target=TEAM,
-            interval="10m",
-            retryInterval="2s",
-            timeout="30s",
-            **more,
-        )
-
-    async def delete(self, app: str = "web") -> None:
-        self.peer.store.delete("Kustomization", TEAM, app)
-
-    async def suspend(self, on: bool, app: str = "web") -> None:
-        self.peer.store.patch("Kustomization", TEAM, app, {"spec": {"suspend": on}})
-
-    async def close_window(self, on: bool) -> None:
-        raise AssertionError("Flux knows no sync windows")
-
-    async def refresh(self, app: str = "web") -> None:
-        change = {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": f"somebody {self._serial}"}}}
-        self.peer.store.patch("GitRepository", TEAM, "apps", change)
-
-    async def kill(self, peer: Peer) -> None:
-        match peer:
-            case Peer.API_SERVER:
-                self.faults.kill()
-                self.faults.paused = True
-            case Peer.CONTROLLER:
-                await self.peer.stop_controllers("kustomize")
-            case Peer.READER:
-                await self.peer.stop_controllers("source")
-
-    async def start(self, peer: Peer) -> None:
-        match peer:
-            case Peer.API_SERVER:
-                self.faults.restart()
-                self.faults.paused = False
-            case Peer.CONTROLLER | Peer.READER:
-                await self.peer.start()
-
-
-SIMULATED: Final[Mapping[Kind, Callable[[Kind, str, Path], Simulated]]] = {
-    Kind.ARGOCD: SimulatedArgoCD,
-    Kind.OBJECTS: SimulatedArgoCD,
-    Kind.FLUX: SimulatedFlux,
-}

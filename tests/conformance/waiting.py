@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +23,7 @@ class Waiting:
 
     def __init__(
         self,
-        verdicts: AsyncGenerator[Verdict, None],
+        verdicts: AsyncIterator[Verdict],
         look: Callable[[], Awaitable[Live]],
         clock: Clock,
         began: float,
@@ -33,6 +33,7 @@ class Waiting:
         self.seconds = 0.0
         self._look, self._clock, self._began = look, clock, began
         self._news = asyncio.Event()
+        assert isinstance(verdicts, AsyncGenerator)  # every engine's is: it can be closed
         self._task = asyncio.ensure_future(self._follow(verdicts))
 
     @property
