@@ -27,7 +27,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,11 +37,11 @@ from loopseal.domain.revision import State, Verdict
 from loopseal.ports import Engine, Wait
 from loopseal.settings import EngineSettings
 from loopseal.testing.background import Background
-from tests.peers import pins
 from tests.peers.kube import KubeError
 from tests.peers.lanes import ACCOUNT, PATIENCE, WAYS, Engines, Lane
 from tests.peers.live import Live
-from tests.peers.processes import PeerError
+from tests.peers.outages import Outages
+from tests.peers.random_waits_page import IMPOSSIBLE, Report, Run, page
 from tests.peers.relay import Relay, relay
 from tests.simulators import schedules
 from tests.simulators.schedules import OURS_AT, TOLERANCE, Outcome, Schedule, Step, Truth
@@ -58,62 +58,6 @@ CONTROLLERS = {
 }
 FETCHERS = {"argocd": "argocd-repo-server", "argocd_objects": "argocd-repo-server", "flux": "source-controller"}
 KILLED = {"server-down": SERVERS, "paused": CONTROLLERS, "slow-server": FETCHERS}
-IMPOSSIBLE = frozenset({"lost", "stale", "gone"})
-
-
-@dataclass(slots=True)
-class Outages:
-    """Processes that are down, and for how many lanes: the first to want it kills, the last one starts it again.
-
-    `supervise` starts again what ended by itself, as a kubelet would: controllers do when the API server is away.
-    """
-
-    processes: Any
-    kills: Counter[str] = field(default_factory=Counter)
-    _wanted: Counter[str] = field(default_factory=Counter)
-    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
-
-    async def down(self, name: str) -> None:
-        """Kill it, unless it is down."""
-        self._wanted[name] += 1
-        async with self._lock(name):
-            if self._wanted[name] == 1:
-                self.kills[name] += 1
-                await asyncio.to_thread(self.processes.kill, name)
-
-    async def up(self, name: str) -> None:
-        """Start it again, unless somebody else wants it down."""
-        self._wanted[name] -= 1
-        await self._start(name)
-
-    async def supervise(self) -> None:
-        """Until cancelled."""
-        while True:
-            for name in self.processes.names:
-                await self._start(name)
-            await asyncio.sleep(0.5)
-
-    async def _start(self, name: str) -> None:
-        async with self._lock(name):
-            if not self._wanted[name] and not self.processes.running(name):
-                with suppress(PeerError):  # it ended at once, because another is down: it is tried again
-                    await asyncio.to_thread(self.processes.start, name)
-
-    def _lock(self, name: str) -> asyncio.Lock:
-        return self._locks.setdefault(name, asyncio.Lock())
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One wait and what became of it. Seconds are from the push of our commit."""
-
-    seed: int
-    way: str
-    steps: tuple[str, ...]
-    state: str
-    reason: str
-    seconds: float
-    wrong: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -302,15 +246,6 @@ async def _patiently(work: Callable[[], Awaitable[None]]) -> None:
             return
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """All runs, in the order in which they ended, what was killed how often, and how long it all took."""
-
-    runs: tuple[Run, ...]
-    kills: Mapping[str, int]
-    seconds: float
-
-
 async def play(cluster: Any, folder: Path, seeds: Mapping[str, Iterable[int]], lanes: int, tell: Any) -> Report:
     """Every seed of every way, on `lanes` lanes per way at once."""
     began = time.monotonic()
@@ -350,57 +285,6 @@ async def play(cluster: Any, folder: Path, seeds: Mapping[str, Iterable[int]], l
                 await asyncio.gather(supervisor, return_exceptions=True)
     tell(f"killed: {', '.join(f'{name} {count}' for name, count in outages.kills.most_common()) or 'nothing'}")
     return Report(tuple(runs), dict(outages.kills), round(time.monotonic() - began, 1))
-
-
-def page(report: Report, date: str) -> str:
-    """The page of the documentation."""
-    runs, steps = report.runs, Counter(step.partition("=")[0] for run in report.runs for step in run.steps)
-    trouble = ", ".join(f"{name} {count}" for name, count in steps.most_common() if name not in {"ours", *IMPOSSIBLE})
-    killed = ", ".join(f"{name} {count}" for name, count in sorted(report.kills.items(), key=lambda one: -one[1]))
-    chosen = {"Argo CD": "argocd", "Flux": "kustomize-controller", "Kubernetes": "kube-apiserver"}
-    versions = ", ".join(f"{name} {pins.program(program).version}" for name, program in chosen.items())
-    hung = sum(run.state == "none" for run in runs)
-    out = PAGE.format(
-        count=len(runs), date=date, versions=versions, minutes=report.seconds / 60, wrong=sum(map(bool, map(_wrong, runs))),
-        hung=hung, killed=killed, trouble=trouble,
-    )  # fmt: skip
-    for way in WAYS:
-        own = [run for run in runs if run.way == way]
-        states = Counter(run.state for run in own)
-        cells = [states[state] for state in ("SUCCEEDED", "FAILED", "SUPERSEDED")]
-        times = sorted(run.seconds for run in own) or [0.0]
-        middle, longest = f"{times[len(times) // 2]:.0f} s", f"{times[-1]:.0f} s"
-        out += f"| {TITLES[way]} | {len(own)} | {' | '.join(map(str, cells))} | {sum(map(_wrong, own))} | {middle} | {longest} |\n"
-    return out
-
-
-def _wrong(run: Run) -> bool:
-    return bool(run.wrong)
-
-
-TITLES = {"argocd": "Argo CD's API", "argocd_objects": "Application objects", "flux": "Flux"}
-PAGE = """\
-# Random waits on the real engines
-
-{count} waits, one after the other on each of several applications, on {versions}: {wrong} wrong, {hung} hung, in
-{minutes:.0f} minutes on a machine with two cores that was busy with other things ({date}).
-
-Each run is drawn from a seed: our commit is good, slow, broken, refused, unreadable or touches nothing, and around it
-others commit, force-push and change live objects by hand, connections break or fall silent, the Git host is slow or
-away, the waiter is killed and begins anew, and processes of the cluster are killed with SIGKILL and started again.
-
-* **Wrong** is judged by the live objects at the moment of the verdict: success while the image and the ConfigMap that run
-  are not those of our commit or of a later one, or are not available; failure while the engine shows none; superseded
-  while the branch holds the commit; an error. **Hung**: no verdict after 200 seconds.
-* Killed: {killed}.
-* Drawn: {trouble}.
-
-`python -m tests.peers.random_waits --first SEED --count N` plays chosen seeds again; `make peers` plays a hundred. A seed
-repeats what is done, and when; what a kill does to the others at that moment differs each time.
-
-| way | waits | succeeded | failed | superseded | wrong | median | longest |
-|---|---|---|---|---|---|---|---|
-"""
 
 
 def seeds_of(first: int, count: int) -> dict[str, range]:

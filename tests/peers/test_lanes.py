@@ -12,7 +12,7 @@ from loopseal.domain.revision import State, Verdict
 from loopseal.engines import replay
 from loopseal.engines.recording import read
 from loopseal.ports import Wait
-from tests.peers import random_waits
+from tests.peers import random_waits, random_waits_page
 from tests.peers.lanes import WAYS, Engines, Lane
 from tests.peers.live import Live
 from tests.peers.rehearsal import Rehearsal
@@ -89,7 +89,7 @@ def test_random_waits_go_well_on_the_simulators(rehearsal, tmp_path):
     assert not [run for run in runs if run.wrong], told
     assert json.dumps([run.steps for run in runs])
     assert "killed: " in told[-1]
-    shown = random_waits.page(report, "2026-01-01")
+    shown = random_waits_page.page(report, "2026-01-01")
     assert "6 waits" in shown
     assert "0 wrong, 0 hung" in shown
     assert shown.count("\n| ") == len(WAYS) + 1
