@@ -34,6 +34,8 @@ REAL: Final = {Kind.ARGOCD: RealArgoCD, Kind.OBJECTS: RealArgoCD, Kind.FLUX: Rea
 NOTED: Final = "conformance"
 """The property of a test's report that holds its outcome."""
 _LIMIT: Final = 500.0
+_CANCELLED: Final = r"ignore:Exception ignored in. <(function _SelectorTransport|socket\.socket):pytest.PytestUnraisableExceptionWarning"
+"""A wait that is let go of in the middle of a TLS handshake: httpcore then leaves the socket to the garbage collector."""
 _TOGETHER: Final = 8
 """Scenarios that are played at once."""
 _BATCHES: Final[pytest.StashKey[dict[Cluster, Batches]]] = pytest.StashKey()
@@ -45,7 +47,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         reasons = results.without(metafunc.definition)
         kinds = [kind for kind in Kind if kind not in reasons]
         simulated = [pytest.param(f"{results.SIMULATED}-{kind}") for kind in kinds]
-        marks = (pytest.mark.peers, pytest.mark.timeout(_LIMIT + 100))  # the first of a batch plays them all
+        marks = (
+            pytest.mark.peers,
+            pytest.mark.timeout(_LIMIT + 100),  # the first of a batch plays them all
+            pytest.mark.filterwarnings(_CANCELLED),
+        )
         real = [pytest.param(f"{results.REAL}-{kind}", marks=marks) for kind in kinds]
         metafunc.parametrize("world", [*simulated, *real], indirect=True)
 

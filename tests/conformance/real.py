@@ -69,7 +69,7 @@ class Real(Stage):
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._proxy)
         self._way = self._proxy.url
-        await apart(self.cluster.kube.namespace, self.team)
+        await patiently(lambda: self.cluster.kube.namespace(self.team))
         await self.admit()
         self.vault.values[TOKEN] = await self.token()
         await super().__aenter__()

@@ -40,14 +40,14 @@ class RealArgoCD(Real):
         return f"{self.team}-{app}"
 
     async def admit(self) -> None:
-        await apart(self.cluster.kube.apply, rights.project(self.team, self.url))
+        await patiently(lambda: self.cluster.kube.apply(rights.project(self.team, self.url)))
         if self.kind is Kind.OBJECTS:
-            await apart(self._account.admit, self.kind)
+            await patiently(lambda: self._account.admit(self.kind))
             self.vault.values[KUBECONFIG] = self._account.kubeconfig(self._proxy.url)
 
     async def token(self, seconds: int = 0) -> str:
         if self.kind is Kind.OBJECTS:
-            return await apart(self._account.token, seconds)
+            return await patiently(lambda: self._account.token(seconds))
         return await patiently(lambda: self.cluster.argocd.project_token(self.team, "loopseal", seconds))
 
     async def accepted(self, token: str) -> bool:
@@ -77,7 +77,7 @@ class RealArgoCD(Real):
             automated={"prune": True},
             retry={"limit": 1, "backoff": {"duration": "1s", "factor": 1}},
         )
-        await apart(self.cluster.kube.apply, made)
+        await patiently(lambda: self.cluster.kube.apply(made))
         self._apps.append(app)
 
     async def delete(self, app: str = "web") -> None:

@@ -39,13 +39,13 @@ class RealFlux(Real):
         return Application(ENGINE, app, namespace=self.team, kind="Kustomization")
 
     async def admit(self) -> None:
-        await apart(self._account.admit, self.kind)
+        await patiently(lambda: self._account.admit(self.kind))
         self.vault.values[KUBECONFIG] = self._account.kubeconfig(self._proxy.url)
         source = objects.git_repository("apps", url=self.url, namespace=self.team, interval="60s")
-        await apart(self.cluster.kube.apply, source)
+        await patiently(lambda: self.cluster.kube.apply(source))
 
     async def token(self, seconds: int = 0) -> str:
-        return await apart(self._account.token, seconds)
+        return await patiently(lambda: self._account.token(seconds))
 
     async def accepted(self, token: str) -> bool:
         return await apart(self._account.accepted, token)
@@ -67,7 +67,7 @@ class RealFlux(Real):
             timeout="30s",
             **more,
         )
-        await apart(self.cluster.kube.apply, made)
+        await patiently(lambda: self.cluster.kube.apply(made))
         self._apps.append(app)
 
     async def delete(self, app: str = "web") -> None:
