@@ -352,7 +352,12 @@ def test_quoted_scalars_are_text(tmp_path: Path):
     ("data", "where", "says", "hint"),
     [
         (document(top={"target": {}}), "target", "no such field", "Did you mean 'targets'?"),
-        (document(top={"zzz": {}}), "zzz", "no such field", "There are: calls, engines, ledger, repositories, targets."),
+        (
+            document(top={"zzz": {}}),
+            "zzz",
+            "no such field",
+            "There are: calls, engines, ledger, repositories, targets.",
+        ),
         (document(repository={"brunch": "x"}), "repositories.git.brunch", "no such field", "Did you mean 'branch'?"),
         (document(repository={"password": "x"}), "repositories.git.password", "no such field", "Secrets never stand"),
         (document(engine={"apiKey": "x"}), "engines.argo.apiKey", "no such field", "Secrets never stand"),
