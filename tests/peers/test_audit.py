@@ -22,11 +22,12 @@ from loopseal.testing import objects
 from tests.calls import Record, kept, read
 from tests.conformance import rights
 from tests.conformance.content import deployment
-from tests.conformance.real import REAL, Real, apart
+from tests.conformance.real import Real, apart
 from tests.conformance.stage import TOKEN
 from tests.conformance.world import Kind, Live, Peer
 from tests.peers import audit
 from tests.peers.cluster import Cluster
+from tests.peers.worlds import REAL
 
 ACCOUNT = f"system:serviceaccount:{rights.HOME}:{rights.NAME}"
 _numbers = count(800)

@@ -21,13 +21,14 @@ from loopseal.testing import objects
 from tests.calls import Record, listening
 from tests.conformance import rights
 from tests.conformance.content import deployment
-from tests.conformance.real import REAL, Real, apart
+from tests.conformance.real import Real, apart
 from tests.conformance.stage import TOKEN
 from tests.conformance.world import QUICK, Kind, Live
 from tests.peers import trespass
 from tests.peers.cluster import Cluster
 from tests.peers.kube import Kube, KubeError
 from tests.peers.trespass import Deed, Object
+from tests.peers.worlds import REAL
 
 _numbers = count(700)
 """Of worlds, apart from those of the conformance suite."""
@@ -339,6 +340,12 @@ def test_each_right_is_needed_and_named_when_it_is_missing(
             finally:
                 await apart(held.__exit__, None, None, None)
 
+    async def asking(world: Real) -> None:
+        """Somebody else asks again and again: Argo CD loses a request that comes while it compares."""
+        while True:
+            await world.refresh()
+            await asyncio.sleep(2)
+
     async def degraded(world: Real, heard: Record, verb: str) -> None:
         """What becomes of a wait. Without `patch` nobody but the engine's timer, or somebody else, asks."""
         revision = await world.commit(deployment("v2"))
@@ -347,10 +354,15 @@ def test_each_right_is_needed_and_named_when_it_is_missing(
             said = await waiting.until("ENGINE_FORBIDDEN")
             assert not said.state.final
             return
+        others: asyncio.Task[None] | None = None
         if verb == "patch" and resource != "kustomizations":  # which is woken by its source, if not asked
             await apart(until, lambda: any(status == 403 and line["writes"] for line, status in answered(heard)))
-            await world.refresh()
-        await waiting.ends(State.SUCCEEDED, live=Live("v2"))
+            others = asyncio.create_task(asking(world))
+        try:
+            await waiting.ends(State.SUCCEEDED, live=Live("v2"))
+        finally:
+            if others is not None:
+                others.cancel()
         refused = {line["verb"] for line, status in answered(heard) if status == 403}
         assert refused <= {verb}
         assert refused or resource == "kustomizations"
