@@ -114,7 +114,8 @@ class ArgoCD:
         self._settings("argocd-gpg-keys-cm", {key_id: armored})
         whole = self.folder / "argocd" / key_id
         whole.write_text(armored)
-        whole.rename(self.folder / "argocd/gpg-keys" / key_id)  # it imports a file as soon as it is there, and once only
+        # it imports a file as soon as it is there, and once only
+        whole.rename(self.folder / "argocd/gpg-keys" / key_id)
 
     # --- how it runs ---------------------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ class Flux:
         await self.cluster.stop()
 
     async def stop_controllers(self, *names: str) -> None:
-        """Stop the controllers alone, all or only those of `source`, `kustomize`, `helm`: what was in flight is lost."""
+        """Stop the controllers, all or only those of `source`, `kustomize`, `helm`: what was in flight is lost."""
         for name in names or tuple(self._controllers):
             controller = self._controllers.pop(name, None)
             if controller is not None:
