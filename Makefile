@@ -47,10 +47,10 @@ check: setup ## Lint, format, types, layers
 	$(RUN) lint-imports
 
 bench: setup ## The figures of the README, each beside the peer a user would otherwise use
-	@for file in $(filter-out benchmarks/delayed.py benchmarks/loop.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(RUN) python $$file; done
+	@for file in $(filter-out benchmarks/delayed.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; $(RUN) python $$file; done
 
 bench-peers: peers-build ## From push to healthy on the real peers, beside what people use (half an hour)
-	$(RUN) python benchmarks/loop.py $(ARGS)
+	$(RUN) python -m benchmarks.loop $(ARGS)
 
 docs: setup ## Regenerate the generated reference pages
 	$(RUN) python -m docs.generate

@@ -1,7 +1,7 @@
 """Lanes: one repository, one application that follows it, and the ways to wait for it. Many lanes share one cluster.
 
 Lives here: making a lane, committing to it, disturbing it, and its truth. Does not: what happens when (`random_waits`)
-and how fast it is (`benchmarks/loop.py`). What a commit may be is the random schedules' (`tests.simulators.schedules`).
+and how fast it is (`benchmarks/loop`). What a commit may be is the random schedules' (`tests.simulators.schedules`).
 """
 
 from __future__ import annotations
