@@ -148,7 +148,11 @@ class Batches:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Only heard when this folder is named on the command line."""
-    parser.addoption("--results", action="store_true", help="write the outcomes into tests/conformance/results.json")
+    parser.addoption(
+        "--results",
+        action="store_true",
+        help="write the outcomes down: tests/conformance/results.json, docs/reference/random-waits.md",
+    )
     parser.addoption("--record", action="store_true", help="re-record tests/recorded/conformance from the real peers")
 
 
