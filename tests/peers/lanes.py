@@ -198,6 +198,8 @@ class Lane:
         truth.commit = await self.commit("good") if push else self.tip
         end = self.live.monotonic() + PATIENCE
         while True:
+            if push and self._given_up():
+                truth.commit = await self.commit("good")
             with suppress(OSError, KubeError):  # of an API server that is down just now
                 await self.nudge()
             for _ in range(12):
@@ -208,6 +210,13 @@ class Lane:
             if self.live.monotonic() > end:
                 shown = (self.live.get(*self.place) or {}).get("status")
                 raise AssertionError(f"{self.name} does not recover within {PATIENCE:g} s: {shown}")
+
+    def _given_up(self) -> bool:
+        """Whether Argo CD tries the tip no more, because a kill came into its last attempt."""
+        found = self.live.get(*self.place) or {}
+        operation = (found.get("status") or {}).get("operationState") or {}
+        tried = (operation.get("syncResult") or {}).get("revision")
+        return "operation" not in found and operation.get("phase") in {"Failed", "Error"} and tried == self.tip
 
     def _calm(self) -> bool:
         """Whether the engine has nothing left to do and says that all is well at the tip."""
