@@ -48,9 +48,8 @@ from tests.simulators.schedules import OURS_AT, TOLERANCE, Outcome, Schedule, St
 
 PACE = 0.4
 """Seconds here per second of a schedule."""
-DEADLINE = 360.0
-"""Seconds after which a wait counts as hung. A world without trouble needs about 40; after a kill of kube-apiserver the
-controllers of Argo CD have been seen to look again only after two minutes, and what they find then has its own grace."""
+DEADLINE = 200.0
+"""Seconds after which a wait counts as hung; the longest that a world without trouble needs is about 40."""
 SERVERS = {"argocd": "argocd-server", "argocd_objects": "kube-apiserver", "flux": "kube-apiserver"}
 CONTROLLERS = {
     "argocd": "argocd-application-controller",

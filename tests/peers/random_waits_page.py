@@ -73,7 +73,7 @@ away, the waiter is killed and begins anew, and processes of the cluster are kil
 
 * **Wrong** is judged by the live objects at the moment of the verdict: success while the image and the ConfigMap that run
   are not those of our commit or of a later one, or are not available; failure while the engine shows none; superseded
-  while the branch holds the commit; an error. **Hung**: no verdict after 360 seconds.
+  while the branch holds the commit; an error. **Hung**: no verdict after 200 seconds.
 * Killed: {killed}.
 * Drawn: {trouble}.
 
