@@ -114,32 +114,38 @@ _remembered: Final = Memory(_parsed, lambda file: len(file[1]))
 
 def _walk(tree: Tree) -> None:
     """Fill the tree's lists. Iterative: a file may be nested deeper than Python's stack."""
-    body, take, cursor = tree.source.body, tree.tokens.append, tree.root.walk()
+    body, take, note, cursor = tree.source.body, tree.tokens.append, tree.comments.append, tree.root.walk()
+    down, along, up = cursor.goto_first_child, cursor.goto_next_sibling, cursor.goto_parent
     open_: list[str] = []
     while True:
         node = cursor.node
         kind = node.type  # type: ignore[union-attr]  # a cursor always stands on a node
-        if kind not in LEAVES and cursor.goto_first_child():
+        if kind not in LEAVES and down():
             if kind in _WRAPPERS:
                 open_.append("")
             else:
                 open_.append(kind)
-                take(("<", kind))
+                take(_bracket("<", kind))
             if len(open_) > 3 * MAX_DEPTH:  # a level is a wrapper, a collection, and a pair or an item
                 raise too_deep(tree.source.path)
             continue
         if kind not in _IMPLIED:
             start, end = node.byte_range  # type: ignore[union-attr]  # the stack holds nodes here
-            take((kind, body[start:end] if kind != "block_scalar" else _own(body[start:end])))
+            token = (kind, body[start:end] if kind != "block_scalar" else _own(body[start:end]))
+            (note if kind == "comment" else take)(token)
             if kind in _TEXTS:
                 tree.texts.append((start, end))
-        while not cursor.goto_next_sibling():
-            if not cursor.goto_parent():
-                tree.comments = [token for token in tree.tokens if token[0] == "comment"]
-                tree.tokens = [token for token in tree.tokens if token[0] != "comment"]
+        while not along():
+            if not up():
                 return
             if kind := open_.pop():
-                take((">", kind))
+                take(_bracket(">", kind))
+
+
+@cache
+def _bracket(side: str, kind: str) -> Token:
+    """One token for all its occurrences: half of what a parsed file consists of."""
+    return side, kind
 
 
 def _own(text: bytes) -> bytes:
@@ -313,9 +319,11 @@ def key_text(pair: Node) -> str | None:
 
 def scalar_text(node: Node | None) -> str | None:
     """What a scalar of one line says; None for everything else. Raises Refused for an unknown escape."""
-    if node is None or node.type not in STYLES or node.text is None or b"\n" in node.text:
+    style = STYLES.get(node.type) if node is not None else None
+    text = node.text if style is not None and node is not None else None
+    if style is None or text is None or b"\n" in text:
         return None
     try:
-        return unquote(node.text.decode(), STYLES[node.type])
+        return unquote(text.decode(), style)
     except ValueError as error:
         raise Refused(Code.EDIT_SYNTAX, f"unknown escape {error} in a quoted scalar") from error
