@@ -27,7 +27,7 @@ from loopseal.domain.identity import Actor
 from loopseal.domain.proposal import Application, Edit, Proposal, Target
 from loopseal.domain.revision import Resource, Tolerance, Verdict
 from loopseal.errors import Code, ConfigError
-from loopseal.wire.codec import Codecs
+from loopseal.wire.codec import Codecs, Record
 from loopseal.wire.scalars import Malformed
 
 __all__ = [
@@ -143,8 +143,8 @@ def digest(proposal: Proposal) -> str:
     """
     import rfc8785  # noqa: PLC0415 - keeps this module free of third parties at import
 
-    whole = dump(proposal)
-    content = {name: whole[name] for name in ("base", "edits", "target")}
+    with _told("Proposal", Code.PROPOSAL_INVALID):
+        content = cast(Record, _CODECS.of(Proposal)).part(proposal, ("base", "edits", "target"))
     return f"sha256:{hashlib.sha256(rfc8785.dumps(content)).hexdigest()}"
 
 

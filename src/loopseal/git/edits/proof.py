@@ -7,6 +7,7 @@ the same place. And the value must be the wanted one, by YAML 1.1 (PyYAML) as by
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -135,10 +136,8 @@ def _same_events(claim: Claim, old: list[Event] | None, new: list[Event] | None)
 
 def middle(old: Sequence[_T], new: Sequence[_T]) -> tuple[Sequence[_T], Sequence[_T]]:
     """What is left of both when what they begin and end with alike is taken away."""
-    start, shorter = 0, min(len(old), len(new))
-    while start < shorter and old[start] == new[start]:
-        start += 1
-    end = 0
-    while end < shorter - start and old[-1 - end] == new[-1 - end]:
-        end += 1
+    shorter = min(len(old), len(new))
+    start = bisect_left(range(shorter), x=True, key=lambda at: old[: at + 1] != new[: at + 1])
+    back_old, back_new = old[::-1], new[::-1]
+    end = bisect_left(range(shorter - start), x=True, key=lambda at: back_old[: at + 1] != back_new[: at + 1])
     return old[start : len(old) - end], new[start : len(new) - end]

@@ -91,7 +91,7 @@ def _refuse_filtered(path: str, data: bytes) -> None:
     for start, tool in _BINARY_MARKS:
         if data.startswith(start):
             raise encrypted(path, tool)
-    if _SOPS.search(data):
+    if b"ENC[" in data and _SOPS.search(data):
         raise encrypted(path, "SOPS")
     if data.startswith(b"version https://git-lfs.github.com/spec/"):
         raise Refused(

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import tree_sitter_yaml
 from tree_sitter import Language, Node, Parser
@@ -240,8 +240,7 @@ def _is_sops(root: Node | None) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Inner:
+class Inner(NamedTuple):
     """A node without its wrapping; `node` is None where only properties, or nothing, stand."""
 
     node: Node | None
