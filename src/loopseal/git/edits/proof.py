@@ -7,8 +7,7 @@ the same place. And the value must be the wanted one, by YAML 1.1 (PyYAML) as by
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeVar
@@ -136,8 +135,16 @@ def _same_events(claim: Claim, old: list[Event] | None, new: list[Event] | None)
 
 def middle(old: Sequence[_T], new: Sequence[_T]) -> tuple[Sequence[_T], Sequence[_T]]:
     """What is left of both when what they begin and end with alike is taken away."""
-    shorter = min(len(old), len(new))
-    start = bisect_left(range(shorter), x=True, key=lambda at: old[: at + 1] != new[: at + 1])
-    back_old, back_new = old[::-1], new[::-1]
-    end = bisect_left(range(shorter - start), x=True, key=lambda at: back_old[: at + 1] != back_new[: at + 1])
+    start = _alike(zip(old, new, strict=False))
+    end = min(_alike(zip(reversed(old), reversed(new), strict=False)), len(old) - start, len(new) - start)
     return old[start : len(old) - end], new[start : len(new) - end]
+
+
+def _alike(both: Iterable[tuple[_T, _T]]) -> int:
+    """How many pairs are equal until the first that is not."""
+    count = 0
+    for one, other in both:
+        if one != other:
+            break
+        count += 1
+    return count
