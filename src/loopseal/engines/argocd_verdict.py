@@ -24,6 +24,7 @@ from loopseal.engines.argocd_preflight import preflight, with_windows
 from loopseal.engines.fields import (
     Memory,
     Object,
+    Timer,
     flag,
     get,
     items,
@@ -36,7 +37,7 @@ from loopseal.engines.fields import (
 )
 from loopseal.engines.relations import Oracle, arrived
 
-__all__ = ["Oracle", "judge", "positions", "preflight", "questions", "resources", "revisions", "with_windows"]
+__all__ = ["TIMERS", "Oracle", "judge", "positions", "preflight", "questions", "resources", "revisions", "with_windows"]
 
 _BLIND: Final = ("InvalidSpecError", "ComparisonError", "UnknownError")
 """Conditions under which `status.sync` says nothing about the commit it names."""
@@ -46,15 +47,19 @@ _UNSIGNED: Final = re.compile(
     r"|Could not verify commit signature"
 )
 _NAMED: Final = re.compile(r"\[([0-9a-f]{40}(?:[0-9a-f]{24})?)\]")
-_CLOCKS: Final = {
-    "comparison_failed": frozenset(_BLIND),
-    "wedged": frozenset({"WAITING_FOR_AUTO_SYNC", "AUTO_SYNC_NOT_STARTING", "SYNC_FAILED"}),
-    "drifted": frozenset({"OUT_OF_SYNC_AFTER_SYNC"}),
-    "lagging": frozenset({"SOURCE_LAGGING"}),
-    "degraded": frozenset({"HEALTH_DEGRADED", "HEALTH_MISSING", "DEGRADED", "MISSING"}),
-    "healthy": frozenset({"SETTLING", "HEALTHY"}),
+TIMERS: Final = {
+    "comparison_failed": Timer(frozenset(_BLIND), lambda given: given.error_grace),
+    "wedged": Timer(
+        frozenset({"WAITING_FOR_AUTO_SYNC", "AUTO_SYNC_NOT_STARTING", "SYNC_FAILED"}), lambda given: given.wedge
+    ),
+    "drifted": Timer(frozenset({"OUT_OF_SYNC_AFTER_SYNC"}), lambda given: given.drift_grace),
+    "lagging": Timer(frozenset({"SOURCE_LAGGING"}), lambda given: given.wedge),
+    "degraded": Timer(
+        frozenset({"HEALTH_DEGRADED", "HEALTH_MISSING", "DEGRADED", "MISSING"}), lambda given: given.degraded_grace
+    ),
+    "healthy": Timer(frozenset({"SETTLING", "HEALTHY"}), lambda given: given.settle),
 }
-"""Which clock of the memory runs under which reasons; under any other it is stopped, and begins anew."""
+"""The clocks of the memory: how long something must last until it means more than at first."""
 _HEALTH: Final = frozenset({"Progressing", "Degraded", "Suspended", "Missing"})
 
 
@@ -79,7 +84,7 @@ def judge(  # noqa: PLR0917 - the four things that are judged, then time, memory
     pin(memory, app)
     look = Look(app, wanted, tuple(positions), relation, now, memory, tolerance, tuple(baseline), refreshed)
     said = _first(look, _GATES) or (_hydrated(look) if application.uses_hydrator(app) else _applied(look))
-    stop_others(memory, _CLOCKS, said.reason)
+    stop_others(memory, TIMERS, said.reason)
     return said
 
 

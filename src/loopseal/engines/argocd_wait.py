@@ -14,8 +14,8 @@ from loopseal.engines.ancestors import Ancestors
 from loopseal.engines.argocd_health import explained, wanted
 from loopseal.engines.argocd_objects import Objects
 from loopseal.engines.argocd_rest import Rest
-from loopseal.engines.argocd_verdict import judge, positions, with_windows
-from loopseal.engines.fields import Memory, Object, number, texts
+from loopseal.engines.argocd_verdict import TIMERS, judge, positions, with_windows
+from loopseal.engines.fields import Memory, Object, number, ripens, texts
 from loopseal.engines.nudges import FORBIDDEN_PAUSE, Nudges
 from loopseal.engines.relations import Oracle
 from loopseal.engines.watches import Cell, Watch
@@ -87,6 +87,10 @@ class ArgoWait:
     def patience(self, verdict: Verdict) -> float:
         """A refresh in the second in which the sync ended proves nothing."""
         return _SAME_SECOND if verdict.reason == "NOT_RECONCILED_SINCE_SYNC" else 0.0
+
+    def ripens(self) -> float:
+        """Seconds until one of the judge's clocks runs out."""
+        return ripens(self.memory, TIMERS, self.wait.tolerance, self.clock.now().timestamp())
 
     async def _refresh(self, ticket: int, *, urgent: bool = False) -> bool:
         async def send() -> None:

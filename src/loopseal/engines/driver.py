@@ -3,7 +3,7 @@
     look      judge the object as it is known now; streams and polls say when
     confirm   a verdict that ends the wait is said only after asking the peer once more
     nudge     while a verdict wants a refresh: at once, then after 2, 4, 8, … seconds (`Tolerance.nudge`, ±20 %)
-    sleep     until there are news, or the next nudge or poll is due
+    sleep     until there are news, a grace or the settling is over, or the next nudge or poll is due
 
 Does not live here: what an engine answers (its `Subject`), what that means (the judges), and deadlines (the caller's).
 """
@@ -25,7 +25,9 @@ from loopseal.ports import Clock
 _SETTLING: Final = 5.0
 """Seconds between looks while health settles."""
 _SOON: Final = frozenset({"SETTLING", "OBJECTS_NOT_READY", "OBJECTS_FAILED"})
-"""Reasons about time, or about objects that no stream tells of."""
+"""Reasons about objects that no stream may tell of."""
+_BLINK: Final = 0.1
+"""Seconds between two looks, at least: a clock that is about to run out has then run out."""
 _BLIND: Final = 5.0
 """Seconds between polls while no stream tells of changes."""
 _RETRY: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
@@ -71,6 +73,10 @@ class Subject(Protocol):
 
     def patience(self, verdict: Verdict) -> float:
         """Seconds to wait before the first nudge for this verdict."""
+        ...
+
+    def ripens(self) -> float:
+        """Seconds until the verdict may become another by time alone; infinity when it will not."""
         ...
 
 
@@ -201,6 +207,7 @@ class Drive:
             pause = min(_SETTLING, max(0.1, self.tolerance.settle))
         if said.action is Action.NUDGE:
             pause = min(pause, max(0.0, self.nudging.due - self.clock.monotonic()))
+        pause = min(pause, max(_BLINK, self.subject.ripens()))
         await within(self.clock, pause, self.subject.wake)
         self.subject.wake.clear()
 

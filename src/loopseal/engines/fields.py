@@ -7,12 +7,12 @@ Does not: any knowledge of an engine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from loopseal.domain.revision import Action, Resource, State, Verdict
+from loopseal.domain.revision import Action, Resource, State, Tolerance, Verdict
 from loopseal.net import clean
 
 Object: TypeAlias = Mapping[str, Any]
@@ -105,11 +105,25 @@ def since(memory: Memory, name: str, now: float) -> float:
     return float(now - began)
 
 
-def stop_others(memory: Memory, clocks: Mapping[str, frozenset[str]], reason: str) -> None:
-    """Stop every clock that does not run under `reason`: `clocks` tells under which reasons each does."""
-    for name, reasons in clocks.items():
-        if reason not in reasons:
+class Timer(NamedTuple):
+    """A clock of the memory: the reasons under which it runs (under any other it is stopped), and until when."""
+
+    reasons: frozenset[str]
+    limit: Callable[[Tolerance], float]
+    """For how many seconds it runs until it means something else."""
+
+
+def stop_others(memory: Memory, timers: Mapping[str, Timer], reason: str) -> None:
+    """Stop every clock that does not run under `reason`."""
+    for name, timer in timers.items():
+        if reason not in timer.reasons:
             memory.pop(name, None)
+
+
+def ripens(memory: Memory, timers: Mapping[str, Timer], tolerance: Tolerance, now: float) -> float:
+    """In how many seconds a running clock will be at its limit; infinity when none is on its way there."""
+    ends = (timer.limit(tolerance) - since(memory, name, now) for name, timer in timers.items() if name in memory)
+    return min((left for left in ends if left > 0), default=math.inf)
 
 
 def pin(memory: Memory, value: object) -> None:

@@ -11,16 +11,16 @@ from typing import Any, Final
 
 from loopseal.domain.revision import Action, Relation, State, Tolerance, Verdict
 from loopseal.engines import flux_object as flux
-from loopseal.engines.fields import Object, get, pin, seconds, since, stop_others, text, texts
+from loopseal.engines.fields import Object, Timer, get, pin, seconds, since, stop_others, text, texts
 from loopseal.engines.flux_inventory import judge_objects, reads_objects
 from loopseal.engines.flux_look import Live, Look, Step, attempted, first
 from loopseal.engines.relations import Oracle
 
-_CLOCKS: Final = {
-    "ready": frozenset({"SETTLING", "APPLIED", "RECONCILING"}),
-    "objects_failed": frozenset({"OBJECTS_FAILED"}),
+TIMERS: Final = {
+    "ready": Timer(frozenset({"SETTLING", "APPLIED", "RECONCILING"}), lambda given: given.settle),
+    "objects_failed": Timer(frozenset({"OBJECTS_FAILED"}), lambda given: given.degraded_grace),
 }
-"""Which clock of the memory runs under which reasons: a pass at the same revision does not undo being ready."""
+"""The clocks of the memory. A pass at the same revision does not undo being ready."""
 _KEPT_PASSES: Final = 20
 
 
@@ -44,7 +44,7 @@ def judge_kustomization(  # noqa: PLR0917 - what is judged, then time, memory an
     pin(memory, obj)
     look = Look(obj, wanted, relation, tolerance, _shown(obj), False, now, memory, origin, objects)
     said = first(look, _STEPS) or _progress(look)
-    stop_others(memory, _CLOCKS, said.reason)
+    stop_others(memory, TIMERS, said.reason)
     return said
 
 

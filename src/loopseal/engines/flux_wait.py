@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
@@ -10,8 +11,9 @@ from typing import Final
 from loopseal.domain.revision import Verdict
 from loopseal.engines import telemetry
 from loopseal.engines.ancestors import Ancestors
-from loopseal.engines.fields import Memory, Object, text
+from loopseal.engines.fields import Memory, Object, ripens, text
 from loopseal.engines.flux_inventory_reader import InventoryReader
+from loopseal.engines.flux_kustomization import TIMERS
 from loopseal.engines.flux_object import REQUESTED_AT
 from loopseal.engines.flux_places import KUSTOMIZATION, Place
 from loopseal.engines.flux_tree import Read, Request, Seen, Tree
@@ -163,3 +165,8 @@ class FluxWait:
         if verdict.reason == "NOT_ATTEMPTED" and self._helps is not None and self._helps.kind == KUSTOMIZATION:
             return _ENQUEUED
         return _FAILING if verdict.reason.startswith("FAILED_ONCE_") else 0.0
+
+    def ripens(self) -> float:
+        """Seconds until one of the judges' clocks runs out."""
+        now, tolerance = self.shared.clock.now().timestamp(), self.wait.tolerance
+        return min((ripens(memory, TIMERS, tolerance, now) for memory in self.memories.values()), default=math.inf)

@@ -144,7 +144,7 @@ def digest(proposal: Proposal) -> str:
     import rfc8785  # noqa: PLC0415 - keeps this module free of third parties at import
 
     with _told("Proposal", Code.PROPOSAL_INVALID):
-        content = cast(Record, _CODECS.of(Proposal)).part(proposal, ("base", "edits", "target"))
+        content = cast("Record", _CODECS.of(Proposal)).part(proposal, ("base", "edits", "target"))
     return f"sha256:{hashlib.sha256(rfc8785.dumps(content)).hexdigest()}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ class Script:
     nudged: list[float] = field(default_factory=list)
     confirmed: int = 0
     fails: list[Exception] = field(default_factory=list)
+    ripe: float = math.inf
+    """When time alone makes another verdict of it."""
 
     @staticmethod
     def now() -> float:
@@ -74,6 +77,9 @@ class Script:
     def patience(self, verdict: Verdict) -> float:
         return self.pause
 
+    def ripens(self) -> float:
+        return self.ripe - self.now() if self.ripe > self.now() else math.inf
+
 
 def after(*steps: tuple[float, Step]) -> Callable[[float], Step]:
     """The last step whose time has come."""
@@ -98,6 +104,18 @@ def told(subject: Script, tolerance: Tolerance | None = None, limit: float = 10_
 
 def reasons(verdicts: list[Verdict]) -> list[str]:
     return [one.reason for one in verdicts]
+
+
+def test_a_grace_that_runs_out_is_noticed_then_and_not_at_the_next_poll() -> None:
+    subject = Script(after((0, WORKING), (5, DONE)), ripe=5.0)
+    told(subject)
+    assert [round(at, 1) for at, _ in subject.looked] == [0.0, 5.0]
+
+
+def test_a_grace_that_is_just_running_out_does_not_make_it_spin() -> None:
+    subject = Script(after((0, WORKING), (5.05, DONE)), ripe=5.05)
+    told(subject)
+    assert len(subject.looked) <= 3
 
 
 def test_changes_are_told_once_and_a_final_one_ends_it() -> None:

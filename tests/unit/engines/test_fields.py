@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loopseal.domain.revision import State
+from loopseal.domain.revision import State, Tolerance
 from loopseal.engines import fields
 
 OBJ = {"a": {"b": "text", "n": 3, "t": True, "l": [{"x": 1}, 7, {"y": 2}], "s": ["one", 2]}}
@@ -60,13 +62,31 @@ def test_texts_are_cut():
 
 def test_a_clock_runs_until_it_is_stopped():
     memory: dict = {}
-    clocks = {"good": frozenset({"FINE"}), "bad": frozenset({"BROKEN", "WORSE"})}
+    clocks = {
+        "good": fields.Timer(frozenset({"FINE"}), lambda given: given.settle),
+        "bad": fields.Timer(frozenset({"BROKEN", "WORSE"}), lambda given: given.degraded_grace),
+    }
     assert fields.since(memory, "good", 10.0) == 0.0
     assert fields.since(memory, "good", 12.0) == 2.0
     fields.stop_others(memory, clocks, "FINE")
     assert fields.since(memory, "good", 13.0) == 3.0
     fields.stop_others(memory, clocks, "WORSE")
     assert fields.since(memory, "good", 14.0) == 0.0
+
+
+def test_the_clock_that_runs_out_first_says_when_to_look_again():
+    timers = {
+        "good": fields.Timer(frozenset(), lambda given: given.settle),
+        "bad": fields.Timer(frozenset(), lambda given: given.degraded_grace),
+    }
+    tolerance = Tolerance(settle=10.0, degraded_grace=60.0)
+    assert fields.ripens({}, timers, tolerance, 100.0) == math.inf
+    assert fields.ripens({"bad": 70.0}, timers, tolerance, 100.0) == 30.0
+    assert fields.ripens({"bad": 70.0, "good": 95.0}, timers, tolerance, 100.0) == 5.0
+    assert fields.ripens({"bad": 70.0, "good": 90.0}, timers, tolerance, 100.0) == 30.0, "that of `good` has run out"
+    assert fields.ripens({"bad": 130.0}, timers, tolerance, 100.0) == 60.0, (
+        "the wall clock was set back: it begins anew"
+    )
 
 
 @pytest.mark.parametrize("broken", ["x", None, True, float("nan"), [], 99.0])

@@ -337,6 +337,21 @@ def test_degraded_fails_after_its_grace_with_the_resource() -> None:
     run(main)
 
 
+def test_a_grace_that_runs_out_while_nothing_happens_is_noticed_in_that_second() -> None:
+    async def main() -> None:
+        async with argo(poll=3600.0) as world:
+            revision = world.git.commit({"apps/a/web.yaml": deployment("web:broken", deadline=4)})
+            loop, degraded = asyncio.get_running_loop(), 0.0
+            async with aclosing(world.wait(revision, replace(QUICK, degraded_grace=45.0))) as verdicts:
+                async for verdict in verdicts:
+                    if verdict.reason == "HEALTH_DEGRADED":
+                        degraded = loop.time()
+            assert verdict.state is State.FAILED
+            assert 45.0 <= loop.time() - degraded < 47.0
+
+    run(main)
+
+
 def test_500_waits_share_one_stream() -> None:
     async def main() -> None:
         async with argo(quiet=True, refreshes_per_minute=6000.0) as world:
