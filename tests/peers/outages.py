@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ class Outages:
 
     processes: Any
     kills: Counter[str] = field(default_factory=Counter)
+    moments: list[tuple[float, str]] = field(default_factory=list)
+    """What was killed and what was started again, and when (monotonic)."""
     _wanted: Counter[str] = field(default_factory=Counter)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
@@ -29,6 +32,7 @@ class Outages:
         async with self._lock(name):
             if self._wanted[name] == 1:
                 self.kills[name] += 1
+                self.moments.append((time.monotonic(), f"{name} is killed"))
                 await asyncio.to_thread(self.processes.kill, name)
 
     async def up(self, name: str) -> None:
@@ -48,6 +52,7 @@ class Outages:
             if not self._wanted[name] and not self.processes.running(name):
                 with suppress(PeerError):  # it ended at once, because another is down: it is tried again
                     await asyncio.to_thread(self.processes.start, name)
+                    self.moments.append((time.monotonic(), f"{name} is ready again"))
 
     def _lock(self, name: str) -> asyncio.Lock:
         return self._locks.setdefault(name, asyncio.Lock())
