@@ -247,6 +247,7 @@ class World:
     names_resources: bool = True
     evidence: str = ""
     spoken: list[str] = field(default_factory=list)
+    said_at: float = 0.0
 
     async def play(self) -> Outcome:
         """Everything, until the wait ends or the bound is over."""
@@ -284,12 +285,12 @@ class World:
         await counting.aclose()
         spoken = "\n".join((*self.spoken, *map(repr, self.verdicts), self.evidence))
         evidence = self.evidence if self.names_resources else None
-        return Outcome(
-            verdict, ended, self.verdicts, truth, counting.nudges, began, self.waiters, ended, evidence, spoken
-        )
+        at = self.said_at or ended
+        return Outcome(verdict, at, self.verdicts, truth, counting.nudges, began, self.waiters, ended, evidence, spoken)
 
     def _wait(self, truth: Truth, transport: httpx2.AsyncBaseTransport) -> asyncio.Task[Verdict]:
         self.waiters += 1
+        self.said_at = 0.0
         return asyncio.ensure_future(self._follow(truth, transport))
 
     async def _follow(self, truth: Truth, transport: httpx2.AsyncBaseTransport) -> Verdict:
@@ -299,6 +300,7 @@ class World:
             async for verdict in engine.wait(wait, _Graph(self.repository)):
                 self.verdicts.append(verdict)
                 if verdict.state.final:
+                    self.said_at = self.peer.clock.monotonic()
                     self.evidence = await self._evidence(engine, verdict)
                     return verdict
         finally:

@@ -37,7 +37,18 @@ from loopseal.engines.fields import (
 )
 from loopseal.engines.relations import Oracle, arrived
 
-__all__ = ["TIMERS", "Oracle", "judge", "positions", "preflight", "questions", "resources", "revisions", "with_windows"]
+__all__ = [
+    "HEALTHS",
+    "TIMERS",
+    "Oracle",
+    "judge",
+    "positions",
+    "preflight",
+    "questions",
+    "resources",
+    "revisions",
+    "with_windows",
+]
 
 _BLIND: Final = ("InvalidSpecError", "ComparisonError", "UnknownError")
 """Conditions under which `status.sync` says nothing about the commit it names."""
@@ -61,6 +72,8 @@ TIMERS: Final = {
 }
 """The clocks of the memory: how long something must last until it means more than at first."""
 _HEALTH: Final = frozenset({"Progressing", "Degraded", "Suspended", "Missing"})
+HEALTHS: Final = frozenset({"HEALTH_UNKNOWN", *(f"HEALTH_{one.upper()}" for one in _HEALTH)})
+"""Reasons for which nothing is missing but health."""
 
 
 def judge(  # noqa: PLR0917 - the four things that are judged, then time, memory and tolerance: always all of them
@@ -258,7 +271,7 @@ def _health(look: Look) -> Verdict:
     if health in {"Degraded", "Missing"} and since(look.memory, "degraded", look.now) >= look.tolerance.degraded_grace:
         return look.say(State.FAILED, health.upper(), message, named=True)
     known = health.upper() if health in _HEALTH else "UNKNOWN"
-    return look.say(State.PENDING, f"HEALTH_{known}", message, named=True)
+    return look.say(State.PENDING, f"HEALTH_{known}", message, Action.NUDGE, named=True)
 
 
 def _strictly_healthy(look: Look) -> Verdict | None:

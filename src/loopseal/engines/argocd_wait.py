@@ -14,7 +14,7 @@ from loopseal.engines.ancestors import Ancestors
 from loopseal.engines.argocd_health import explained, wanted
 from loopseal.engines.argocd_objects import Objects
 from loopseal.engines.argocd_rest import Rest
-from loopseal.engines.argocd_verdict import TIMERS, judge, positions, with_windows
+from loopseal.engines.argocd_verdict import HEALTHS, TIMERS, judge, positions, with_windows
 from loopseal.engines.fields import Memory, Object, number, ripens, texts
 from loopseal.engines.nudges import FORBIDDEN_PAUSE, Nudges
 from loopseal.engines.relations import Oracle
@@ -27,6 +27,11 @@ _SAME_SECOND: Final = 1.1
 _UNSTARTED: Final = 5.0
 """Seconds that automated sync may take to start before sync windows are asked for; usually it takes 0.1."""
 _WINDOWS_AGE: Final = 30.0
+_TOLD_MOSTLY: Final = (30.0, 60.0)
+"""Seconds. A controller that was restarted tells of no health that changed meanwhile, until its own resync (120 s and
+more): seen with Argo CD 3.2. Most rollouts are over sooner, and nothing is asked."""
+_MAY_BE_OLD: Final = frozenset({"DEGRADED", "MISSING", "OUT_OF_SYNC_AFTER_SYNC"})
+"""Failures that the status shows, and that may have passed without its saying so."""
 _NOT_STARTING: Final = frozenset({"AUTO_SYNC_NOT_STARTING", "NEEDS_SYNC"})
 
 
@@ -74,8 +79,8 @@ class ArgoWait:
         return await self._judged(await self.cell.current(max_age))
 
     async def confirm(self, verdict: Verdict) -> Verdict | None:
-        """Success, and a branch without our commit, only after one more refresh; everything on a fresh answer."""
-        if verdict.state in {State.SUCCEEDED, State.SUPERSEDED} and self.may_refresh:
+        """What the status says of now only after one more refresh; the end of an operation on a fresh answer."""
+        if (verdict.state in {State.SUCCEEDED, State.SUPERSEDED} or verdict.reason in _MAY_BE_OLD) and self.may_refresh:
             ticket = self.nudges.ticket(self.lane)
             await self._refresh(ticket, urgent=True)
         return await self._judged(await self.cell.fresh())
@@ -84,9 +89,11 @@ class ArgoWait:
         """One refresh, our own or somebody else's since our last."""
         return self.clock.monotonic() < self._not_before or await self._refresh(self._ticket)
 
-    def patience(self, verdict: Verdict) -> float:
-        """A refresh in the second in which the sync ended proves nothing."""
-        return _SAME_SECOND if verdict.reason == "NOT_RECONCILED_SINCE_SYNC" else 0.0
+    def pauses(self, verdict: Verdict) -> tuple[float, ...]:
+        """A refresh in the second in which the sync ended proves nothing; and health is told, mostly."""
+        if verdict.reason in HEALTHS:
+            return _TOLD_MOSTLY
+        return (_SAME_SECOND if verdict.reason == "NOT_RECONCILED_SINCE_SYNC" else 0.0, *self.wait.tolerance.nudge)
 
     def ripens(self) -> float:
         """Seconds until one of the judge's clocks runs out."""

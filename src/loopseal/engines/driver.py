@@ -2,7 +2,7 @@
 
     look      judge the object as it is known now; streams and polls say when
     confirm   a verdict that ends the wait is said only after asking the peer once more
-    nudge     while a verdict wants a refresh: at once, then after 2, 4, 8, … seconds (`Tolerance.nudge`, ±20 %)
+    nudge     while a verdict wants a refresh: mostly at once, then after 2, 4, 8, … seconds (`Tolerance.nudge`, ±20 %)
     sleep     until there are news, a grace or the settling is over, or the next nudge or poll is due
 
 Does not live here: what an engine answers (its `Subject`), what that means (the judges), and deadlines (the caller's).
@@ -71,8 +71,8 @@ class Subject(Protocol):
         """Ask the controller to look again; False when the budget forbids it now."""
         ...
 
-    def patience(self, verdict: Verdict) -> float:
-        """Seconds to wait before the first nudge for this verdict."""
+    def pauses(self, verdict: Verdict) -> tuple[float, ...]:
+        """Seconds to wait before the first nudge for this verdict, then before each further one; the last repeats."""
         ...
 
     def ripens(self) -> float:
@@ -89,21 +89,22 @@ def _step(pauses: tuple[float, ...], count: int) -> float:
 class _Nudging:
     """When the next nudge is due. Another reason begins a new row."""
 
-    pauses: tuple[float, ...]
     reason: str = ""
+    pauses: tuple[float, ...] = (0.0,)
     count: int = 0
     denied: int = 0
     due: float = 0.0
 
-    def begin(self, reason: str, due: float) -> None:
-        """A nudge is wanted for this reason, at `due` if it is a new one."""
+    def begin(self, reason: str, pauses: tuple[float, ...], now: float) -> None:
+        """A nudge is wanted for this reason; if it is a new one, after the first of its pauses."""
         if reason != self.reason:
-            self.reason, self.count, self.denied, self.due = reason, 0, 0, due
+            self.reason, self.pauses, self.count, self.denied = reason, pauses, 0, 0
+            self.due = now + pauses[0]
 
     def sent(self, now: float) -> None:
         """It was asked for, or refused: the next one is due a step later."""
-        pause = _step(self.pauses or (_BLIND,), self.count)
         self.count, self.denied = self.count + 1, 0
+        pause = _step(self.pauses[1:] or (_BLIND,), self.count - 1)
         self.due = now + pause * random.uniform(0.8, 1.2)  # noqa: S311 - spreads requests, guards nothing
 
     def put_off(self, now: float) -> None:
@@ -124,11 +125,10 @@ class Drive:
     refused: float | None = None
     began: float = field(init=False)
     failures: int = 0
-    nudging: _Nudging = field(init=False)
+    nudging: _Nudging = field(default_factory=_Nudging)
 
     def __post_init__(self) -> None:
         self.began = self.clock.monotonic()
-        self.nudging = _Nudging(self.tolerance.nudge)
 
     async def verdict(self) -> Verdict:
         """What can be said now. Raises Refused when the peer does not let us look at all."""
@@ -184,7 +184,7 @@ class Drive:
         if said.action is not Action.NUDGE:
             self.nudging.reason = ""
             return
-        self.nudging.begin(said.reason, now + self.subject.patience(said))
+        self.nudging.begin(said.reason, self.subject.pauses(said), now)
         if now < self.nudging.due:
             return
         try:

@@ -160,11 +160,12 @@ class FluxWait:
             self._tickets[place], self.requests[place] = self.shared.nudges.ticket(place), asked
         return done
 
-    def patience(self, verdict: Verdict) -> float:
+    def pauses(self, verdict: Verdict) -> tuple[float, ...]:
         """A source is asked at once; a Kustomization is woken by its source, and tries again by itself."""
+        first = _FAILING if verdict.reason.startswith("FAILED_ONCE_") else 0.0
         if verdict.reason == "NOT_ATTEMPTED" and self._helps is not None and self._helps.kind == KUSTOMIZATION:
-            return _ENQUEUED
-        return _FAILING if verdict.reason.startswith("FAILED_ONCE_") else 0.0
+            first = _ENQUEUED
+        return (first, *self.wait.tolerance.nudge)
 
     def ripens(self) -> float:
         """Seconds until one of the judges' clocks runs out."""

@@ -41,6 +41,7 @@ class Script:
     confirms: list[Step] = field(default_factory=list)
     budget: bool = True
     pause: float = 0.0
+    nudge_pauses: tuple[float, ...] = Tolerance().nudge
     live: bool = True
     engine: str = "test"
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -74,8 +75,8 @@ class Script:
             raise self.fails.pop(0)
         return self.budget
 
-    def patience(self, verdict: Verdict) -> float:
-        return self.pause
+    def pauses(self, verdict: Verdict) -> tuple[float, ...]:
+        return (self.pause, *self.nudge_pauses)
 
     def ripens(self) -> float:
         return self.ripe - self.now() if self.ripe > self.now() else math.inf

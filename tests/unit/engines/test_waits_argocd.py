@@ -352,6 +352,41 @@ def test_a_grace_that_runs_out_while_nothing_happens_is_noticed_in_that_second()
     run(main)
 
 
+@BOTH
+def test_health_that_a_restarted_controller_does_not_tell_of_is_asked_for(objects_only: bool) -> None:
+    async def main() -> None:
+        async with argo(objects_only=objects_only) as world:
+            revision = world.git.commit({"apps/a/web.yaml": deployment("web:slow")})
+            loop, restarted = asyncio.get_running_loop(), 0.0
+            async with aclosing(world.wait(revision)) as verdicts:
+                async for verdict in verdicts:
+                    if verdict.reason == "HEALTH_PROGRESSING" and not restarted:
+                        await world.peer.stop_controller()
+                        await asyncio.sleep(15)  # it becomes healthy, and no controller sees it
+                        await world.peer.restart_controller()
+                        restarted = loop.time()
+            assert verdict.state is State.SUCCEEDED
+            assert loop.time() - restarted < 40.0  # and not at the resync, after 180 s
+
+    run(main)
+
+
+@BOTH
+def test_a_degradation_that_has_passed_unseen_is_no_failure(objects_only: bool) -> None:
+    async def main() -> None:
+        async with argo(objects_only=objects_only) as world:
+            revision = world.git.commit({"apps/a/web.yaml": deployment("web:slow", deadline=4)})
+            async with aclosing(world.wait(revision)) as verdicts:
+                async for verdict in verdicts:
+                    if verdict.reason == "HEALTH_DEGRADED":
+                        await world.peer.stop_controller()
+                        await asyncio.sleep(15)  # it is late and comes all the same, and no controller sees it
+                        await world.peer.restart_controller()
+            assert verdict.state is State.SUCCEEDED
+
+    run(main)
+
+
 def test_500_waits_share_one_stream() -> None:
     async def main() -> None:
         async with argo(quiet=True, refreshes_per_minute=6000.0) as world:

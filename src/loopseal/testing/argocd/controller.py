@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from loopseal.testing.argocd import compare, windows
@@ -54,7 +55,10 @@ class Controller:
             loop.create_task(self._refreshing(watched)),
             loop.create_task(self._operator.operating(watched)),
         ]
-        watched.ask(Level.LATEST if app.get("status") else Level.RESOLVE)
+        if _spec_is_news(app):
+            watched.ask(Level.RESOLVE)
+        elif "deletionTimestamp" in app["metadata"] or compare.REFRESH in _annotations(app):
+            watched.asked.set()
 
     def _on_change(self, change: Change) -> None:
         item = change.object
@@ -88,11 +92,13 @@ class Controller:
     # -- refreshing -------------------------------------------------------------------------------------------------
 
     async def _refreshing(self, watched: Watched) -> None:
+        patience = self._fresh_for(watched)
         while True:
             try:
-                await asyncio.wait_for(watched.asked.wait(), self.pace.resync)
+                await asyncio.wait_for(watched.asked.wait(), patience)
             except TimeoutError:
                 watched.ask(Level.LATEST)
+            patience = self.pace.resync
             await self.clock.sleep(self.pace.queue)
             await self.running()
             watched.asked.clear()
@@ -100,6 +106,18 @@ class Controller:
             app = self.store.get("Application", *watched.key)
             if app is not None:
                 await self._refresh(watched, app, level)
+
+    def _fresh_for(self, watched: Watched) -> float:
+        """Seconds until the last comparison is too old.
+
+        A controller that starts looks at nothing before: what became of the live objects while it was away shows only
+        then, or when somebody asks, or when they change again (seen with Argo CD 3.2).
+        """
+        status = (self.store.get("Application", *watched.key) or {}).get("status") or {}
+        if "reconciledAt" not in status:
+            return self.pace.resync
+        age = self.clock.now() - datetime.fromisoformat(status["reconciledAt"])
+        return min(max(0.0, self.pace.resync - age.total_seconds()), self.pace.resync)
 
     async def running(self) -> None:
         """Returns when the controllers are not paused."""
@@ -184,7 +202,8 @@ class Controller:
         """Something live changed: compare it with the manifests of the last comparison; `reconciledAt` stays."""
         sync = (app.get("status") or {}).get("sync") or {}
         wanted = watched.loaded.get(sync.get("revision", ""))
-        if wanted is None:
+        if wanted is None:  # of a controller that has just started
+            watched.ask(Level.LATEST)
             return
         found = compare.compare(sync["revision"], wanted, self.store.get, self.tracked(app))
         self._patch(app, {"status": {**self._seen(app, found), "sync": {"status": found.sync}}})
@@ -236,6 +255,12 @@ class Controller:
 
     def _patch(self, app: Object, patch: Object) -> Object:
         return self.store.patch("Application", app["metadata"]["namespace"], app["metadata"]["name"], patch)
+
+
+def _spec_is_news(app: Object) -> bool:
+    """Whether the last comparison was with another spec, or there was none."""
+    spec, sync = app["spec"], (app.get("status") or {}).get("sync") or {}
+    return bool(sync.get("comparedTo") != {"destination": spec["destination"], "source": spec["source"]})
 
 
 def _annotations(item: Object) -> Mapping[str, Any]:
