@@ -19,7 +19,8 @@ from loopseal.git.edits.events import Event, Trail, events, place_of
 from loopseal.git.edits.scalars import Style
 from loopseal.git.edits.selector import Step, render
 from loopseal.git.edits.yaml_path import Absent, Found
-from loopseal.git.edits.yaml_tree import STYLES, Token, Tree
+from loopseal.git.edits.yaml_tokens import Token
+from loopseal.git.edits.yaml_tree import STYLES, Tree
 
 _T = TypeVar("_T")
 _PAIR: Final = 2  # a pair is two scalars to libyaml: the key and the value

@@ -9,7 +9,7 @@ from tree_sitter import Node
 
 from loopseal.domain.proposal import ABSENT, Expect, Scalar
 from loopseal.errors import Code, Refused
-from loopseal.git.edits import proof, scalars, yaml_path, yaml_tree
+from loopseal.git.edits import proof, scalars, yaml_path, yaml_tokens, yaml_tree
 from loopseal.git.edits.proof import Change, Claim
 from loopseal.git.edits.scalars import Style
 from loopseal.git.edits.selector import Key, Step, render
@@ -161,7 +161,7 @@ def _content_end(body: bytes, node: Node) -> int:
     """Where the last thing within `node` ends that is no comment and no blank line."""
     while True:
         inside = [child for child in node.children if child.type != "comment"]
-        if node.type in yaml_tree.LEAVES or not inside:
+        if node.type in yaml_tokens.LEAVES or not inside:
             break
         node = inside[-1]
     end = node.end_byte

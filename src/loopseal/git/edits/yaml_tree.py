@@ -11,17 +11,16 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-import tree_sitter_yaml
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Node, Parser
 
 from loopseal.errors import Code, Refused
 from loopseal.git.edits.events import events
 from loopseal.git.edits.memory import Memory
 from loopseal.git.edits.scalars import Style, unquote
-from loopseal.git.edits.source import MAX_DEPTH, Source, encrypted, read, too_deep
+from loopseal.git.edits.source import Source, encrypted, read, too_deep
+from loopseal.git.edits.yaml_tokens import WRAPPERS, Token, language, tokens_of
 
 MAX_LINES: Final = 32_767
 MAX_LINE: Final = 32_767
@@ -29,9 +28,6 @@ MAX_LINE: Final = 32_767
 MAX_COLUMNS: Final = 60
 MAX_ENTRIES: Final = 120
 """How far to the right blocks may begin, and how many further: 2 x 60 + 120 fit into the 253 places of its stack."""
-
-Token: TypeAlias = tuple[str, bytes | str]
-"""One leaf: (type, bytes); or the beginning or end of a collection or pair: (`<` or `>`, type)."""
 
 STYLES: Final = {
     "plain_scalar": Style.PLAIN,
@@ -41,10 +37,6 @@ STYLES: Final = {
 MAPPINGS: Final = frozenset({"block_mapping", "flow_mapping", "flow_pair"})
 SEQUENCES: Final = frozenset({"block_sequence", "flow_sequence"})
 _PAIRS: Final = frozenset({"block_mapping_pair", "flow_pair"})
-_WRAPPERS: Final = frozenset({"block_node", "flow_node"})
-_TEXTS: Final = frozenset({"comment", "block_scalar", "double_quote_scalar", "single_quote_scalar"})
-LEAVES: Final = _TEXTS | {"plain_scalar", "anchor", "alias", "tag", "yaml_directive", "tag_directive"}
-_IMPLIED: Final = frozenset({":", "-", ","})  # what every pair, item or list has is no news
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +55,9 @@ class Tree:
 
     source: Source
     root: Node
-    tokens: list[Token] = field(default_factory=list)
-    comments: list[Token] = field(default_factory=list)
-    texts: list[tuple[int, int]] = field(default_factory=list)
+    tokens: list[Token]
+    comments: list[Token]
+    texts: list[tuple[int, int]]
     """Bytes that are text whatever they look like: comments, quoted and block scalars."""
     _mappings: dict[int, Mapping] = field(default_factory=dict)
 
@@ -74,18 +66,13 @@ class Tree:
         """The content of each document, None for an empty one."""
         for child in self.root.named_children:
             if child.type == "document":
-                yield next((node for node in child.named_children if node.type in _WRAPPERS), None)
+                yield next((node for node in child.named_children if node.type in WRAPPERS), None)
 
     def mapping(self, node: Node) -> Mapping:
         """What is in one of its mappings; read once, however many selectors lead through it."""
         if (known := self._mappings.get(node.id)) is None:
             known = self._mappings[node.id] = _mapping(node)
         return known
-
-
-@cache
-def _language() -> Language:
-    return Language(tree_sitter_yaml.language())
 
 
 def parse(path: str, data: bytes) -> Tree:
@@ -96,11 +83,10 @@ def parse(path: str, data: bytes) -> Tree:
 def _parsed(file: tuple[str, bytes]) -> Tree:
     source = read(*file)
     _refuse_dangerous(source)
-    root = Parser(_language()).parse(source.body).root_node
+    root = Parser(language()).parse(source.body).root_node
     if root.has_error:
         raise _invalid(source)
-    tree = Tree(source, root)
-    _walk(tree)
+    tree = Tree(source, root, *tokens_of(source, root))
     _refuse_templates(tree)
     _refuse_tabs(tree)
     for document in tree.documents if b"sops" in source.body else ():
@@ -110,47 +96,6 @@ def _parsed(file: tuple[str, bytes]) -> Tree:
 
 
 _remembered: Final = Memory(_parsed, lambda file: len(file[1]))
-
-
-def _walk(tree: Tree) -> None:
-    """Fill the tree's lists. Iterative: a file may be nested deeper than Python's stack."""
-    body, take, note, cursor = tree.source.body, tree.tokens.append, tree.comments.append, tree.root.walk()
-    down, along, up = cursor.goto_first_child, cursor.goto_next_sibling, cursor.goto_parent
-    open_: list[str] = []
-    while True:
-        node = cursor.node
-        kind = node.type  # type: ignore[union-attr]  # a cursor always stands on a node
-        if kind not in LEAVES and down():
-            if kind in _WRAPPERS:
-                open_.append("")
-            else:
-                open_.append(kind)
-                take(_bracket("<", kind))
-            if len(open_) > 3 * MAX_DEPTH:  # a level is a wrapper, a collection, and a pair or an item
-                raise too_deep(tree.source.path)
-            continue
-        if kind not in _IMPLIED:
-            start, end = node.byte_range  # type: ignore[union-attr]  # the stack holds nodes here
-            token = (kind, body[start:end] if kind != "block_scalar" else _own(body[start:end]))
-            (note if kind == "comment" else take)(token)
-            if kind in _TEXTS:
-                tree.texts.append((start, end))
-        while not along():
-            if not up():
-                return
-            if kind := open_.pop():
-                take(_bracket(">", kind))
-
-
-@cache
-def _bracket(side: str, kind: str) -> Token:
-    """One token for all its occurrences: half of what a parsed file consists of."""
-    return side, kind
-
-
-def _own(text: bytes) -> bytes:
-    """The text of a block scalar. Blank lines below it are none of it, unless it keeps them (`|+`)."""
-    return text if b"+" in text.partition(b"\n")[0] else text.rstrip()
 
 
 _ENTRY: Final = re.compile(rb"[-?:](?=\s|$)")
@@ -256,7 +201,7 @@ class Inner(NamedTuple):
 def unwrap(node: Node | None) -> Inner:
     """The node itself, out of `block_node` and `flow_node`, and whether an anchor or a tag stands before it."""
     anchor = tag = False
-    while node is not None and node.type in _WRAPPERS:
+    while node is not None and node.type in WRAPPERS:
         inside = None
         for child in node.named_children:
             match child.type:
@@ -282,11 +227,24 @@ def pairs(mapping: Node | None) -> list[Node]:
 
 
 def _mapping(node: Node) -> Mapping:
-    entries, places = pairs(node), dict[str | None, list[int]]()
-    keys = [key_of(pair).node for pair in entries]
-    for place, key in enumerate(keys):
-        places.setdefault(scalar_text(key), []).append(place)
-    return Mapping(entries, places, any(key is not None and key.type == "alias" for key in keys))
+    entries, places, aliased = pairs(node), dict[str | None, list[int]](), False
+    for place, pair in enumerate(entries):
+        name = _plain_key(pair)
+        if name is None:
+            key = key_of(pair).node
+            name, aliased = scalar_text(key), aliased or (key is not None and key.type == "alias")
+        places.setdefault(name, []).append(place)
+    return Mapping(entries, places, aliased)
+
+
+def _plain_key(pair: Node) -> str | None:
+    """The key of a pair if it is a plain one, as nearly all are; None where it has to be looked at more closely.
+
+    What begins with a letter or a digit has no anchor, no tag and no quotes, and is no alias and no collection.
+    """
+    key = pair.child_by_field_name("key") if pair.type in _PAIRS else None
+    text = key.text if key is not None and key.type == "flow_node" else None
+    return text.decode() if text and text[:1].isalnum() and b"\n" not in text else None
 
 
 def items(sequence: Node) -> list[Node]:
