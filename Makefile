@@ -11,7 +11,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo $(CURDIR)/.uv/bin/uv)
 RUN := $(UV) run --frozen --all-extras
 
-.PHONY: help setup packages demo test peers peers-build check bench bench-peers docs clean test-airflow-matrix
+.PHONY: help setup packages demo test peers peers-build peers-pages check bench bench-peers docs clean test-airflow-matrix
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 24
@@ -36,6 +36,9 @@ test: setup packages ## Everything this machine can run
 
 peers-build: setup packages ## Build the real Argo CD, Flux and Kubernetes into a cache (Go; half an hour, once)
 	$(RUN) python -m tests.peers.build
+
+peers-pages: peers-build ## Build Argo CD once more, with its own web pages (Node.js; 8 minutes, once)
+	$(RUN) python -m tests.peers.pages
 
 peers: peers-build ## The conformance suite and everything else that runs on the real peers
 	$(RUN) python -m pytest --peers tests/conformance tests/peers $(ARGS)

@@ -29,7 +29,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     up.add_argument("--only", choices=["argocd", "flux"], help="one engine instead of both")
     up.add_argument("--json", action="store_true", help="where everything is, as JSON")
     up.add_argument("--folder", type=Path, help="an empty folder, which is kept (default: a temporary one)")
-    up.add_argument("--argocd", default="argocd", help="an argocd release program of the same version, which has pages")
     options = parser.parse_args(argv)
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job is born with SIGINT ignored
         signal.signal(number, signal.default_int_handler)
@@ -84,7 +83,9 @@ def as_text(about: dict[str, Any]) -> str:
         lines += (
             []
             if argocd["pages"]
-            else ["            its API only: a program built from the Go module has no pages in it"]
+            else [
+                "            its API and /swagger-ui; `python -m tests.peers.pages` makes a program that has its pages too"
+            ]
         )
     if flux := about.get("flux"):
         lines.append(f"Flux        its objects in namespace {flux['namespace']}")

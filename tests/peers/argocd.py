@@ -45,7 +45,6 @@ class ArgoCD:
     """Seconds after which an Application is compared again with nobody asking."""
     error_grace: int = 180
     """Seconds that the last manifests are trusted while the repository cannot be reached."""
-    program: str = "argocd"
     """The one that is built here has no pages in it, the API only; a release of the same version has both."""
     namespace: str = NAMESPACE
     accounts: dict[str, str] = field(default_factory=dict)
@@ -194,7 +193,7 @@ class ArgoCD:
         return Command(name, argv, http_ok(f"{self.url}/api/version"), self._variables(name))
 
     def _common(self) -> list[str]:
-        return [self.program, "--redis", self.ports.address("redis"), "--loglevel", "info"]
+        return ["argocd", "--redis", self.ports.address("redis"), "--loglevel", "info"]
 
     def _repo_server(self) -> list[str]:
         return ["--repo-server", self.ports.address("argocd-repo-server"), "--repo-server-plaintext"]

@@ -114,7 +114,7 @@ class Builder:
         if folder.is_dir():
             return
         module, inside = pins.DEFINITIONS[peer]
-        source = Path(_go("mod", "download", "-json", module, parse="Dir", folder=pins.MODULES / peer)) / inside
+        source = module_folder(module, pins.MODULES / peer) / inside
         new = folder.with_suffix(".new")
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
@@ -140,6 +140,11 @@ def build(peers: Sequence[str], cache: Path, say: Say) -> None:
         for peer in (one for one in pins.DEFINITIONS if one in peers):
             Builder(cache, versions[peer], say).definitions(peer)
     say(f"everything is in {cache} ({elapsed(begun)})")
+
+
+def module_folder(module: str, folder: Path) -> Path:
+    """Where Go keeps the sources of `module`, which the go.mod in `folder` requires. Raises BuildError."""
+    return Path(_go("mod", "download", "-json", module, parse="Dir", folder=folder))
 
 
 def go_version(module: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 import yaml
 
-from tests.peers import control_plane, kwok, pins, pki
+from tests.peers import control_plane, kwok, pages, pins, pki
 from tests.peers.argocd import ArgoCD
 from tests.peers.argocd import tools as argocd_tools
 from tests.peers.flux import NAMESPACE as FLUX_SYSTEM
@@ -54,12 +54,10 @@ class Cluster:
         resync: int = 120,
         error_grace: int = 180,
         requeue: str = "5s",
-        argocd_program: str = "argocd",
     ) -> None:
         self.folder = folder.resolve()
         self.has_argocd, self.has_flux = argocd, flux
         self._resync, self._error_grace, self._requeue = resync, error_grace, requeue
-        self._argocd_program = argocd_program
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -154,7 +152,6 @@ class Cluster:
             config,
             self._resync,
             self._error_grace,
-            self._argocd_program,
         )
         self.argocd.prepare()
         return self._launch(self.argocd.commands())
@@ -193,6 +190,8 @@ class Cluster:
         needed |= {"source", "kustomize"} if self.has_flux else set()
         for program in pins.PROGRAMS:
             found = program.found(pins.cache())
+            if program.name == "argocd":
+                found = pages.found(pins.cache()) or found
             if found:
                 (tools / program.name).symlink_to(found)
             elif program.peer in needed:

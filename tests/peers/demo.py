@@ -95,7 +95,8 @@ def _argocd(site: Site, cluster: Cluster) -> Running:
     token = private(site.folder / "argocd.token", api.token("bot"))
     settings = {"kind": "argocd", "url": api.url, "credential": f"file:{token}", "project": "default"}
     name, who = f"Argo CD {pins.program('argocd').version}", f"(user: admin, password: {_password(kube)})"
-    return Running(name, ((name, f"{api.url}/swagger-ui  {who}"), *_kubernetes(cluster)), settings)
+    page = api.url if api.has_pages() else f"{api.url}/swagger-ui"
+    return Running(name, ((name, f"{page}  {who}"), *_kubernetes(cluster)), settings)
 
 
 def _password(kube: Kube) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from loopseal.testing import objects
+from tests.peers import pages, pins
 from tests.peers.__main__ import as_text, describe
 from tests.peers.argocd import ArgoCD
 from tests.peers.cluster import Cluster
@@ -198,6 +199,10 @@ def test_argocd_applies_a_commit(cluster: Cluster, argocd: ArgoCD, repository: s
     assert available(cluster.kube.get("Deployment", namespace, "web") or {})
 
 
+def test_argocd_has_its_pages_where_they_were_made(argocd: ArgoCD) -> None:
+    assert argocd.has_pages() == (pages.found(pins.cache()) is not None)
+
+
 def test_accounts_of_argocd_may_what_they_were_given(cluster: Cluster, argocd: ArgoCD) -> None:
     def may(account: str, action: str) -> str:
         path = f"/api/v1/account/can-i/applications/{action}/default%2Fweb"
@@ -275,7 +280,7 @@ def test_people_are_told_where_everything_is(cluster: Cluster, argocd: ArgoCD) -
     text = as_text(about)
     assert f"export KUBECONFIG={cluster.kubeconfig}" in text
     assert argocd.url in text
-    assert "its API only" in text, "a program that is built from the Go module has no pages"
+    assert ("python -m tests.peers.pages" in text) == (not argocd.has_pages())
     assert about["seconds"]["all"] > 0
     assert set(about["MiB"]) == set(NAMES)
 

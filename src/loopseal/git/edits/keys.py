@@ -8,6 +8,7 @@ from loopseal.domain.proposal import ABSENT, Expect, RemoveKey, Scalar, SetImage
 from loopseal.errors import Code, Conflict, Refused
 from loopseal.git.edits import kustomization, scalars, selector, source
 from loopseal.git.edits.json_file import JsonFile
+from loopseal.git.edits.memory import LARGEST, Memory
 from loopseal.git.edits.source import Format
 from loopseal.git.edits.yaml_file import YamlFile
 
@@ -19,12 +20,21 @@ _SHOWN: Final = 80
 
 def open_file(path: str, data: bytes, key: str) -> KeyedFile:
     """The file, and the place in it that `key` means. Raises Refused."""
+    return _remembered((path, data, key))
+
+
+def _opened(place: tuple[str, bytes, str]) -> KeyedFile:
+    path, data, key = place
     steps = selector.parse(key)
     match source.format_of(path):
         case Format.YAML:
             return YamlFile(path, data, steps)
         case Format.JSON:
             return JsonFile(source.read(path, data), steps)
+
+
+_remembered: Final = Memory(_opened, lambda place: len(place[1]), budget=LARGEST)
+"""An edit opens the place, and so does the description of what it changed."""
 
 
 def set_value(edit: SetValue, before: bytes) -> bytes:
