@@ -26,6 +26,10 @@ _KINDS: Final = {1: ObjectKind.COMMIT, 2: ObjectKind.TREE, 3: ObjectKind.BLOB, 4
 _NUMBERS: Final = {kind: number for number, kind in _KINDS.items()}
 _LEVEL: Final = 1
 """zlib level of packs we send: they are small, and the time to make them counts."""
+SMALL: Final = 4096
+"""Bytes of an object that is sent whole though a delta were shorter: for a delta the server has to find the base,
+unpack it and store it once more (`git index-pack --fix-thin`), which takes longer than some hundred bytes on their way.
+"""
 _TINY: Final = 64
 """Bytes that are sent as they are: most deltas, and mostly object ids, which no compression makes smaller."""
 
@@ -233,13 +237,16 @@ class PackBuilder:
             self._entries[obj.oid] = _entry(_NUMBERS[obj.kind], obj.data)
 
     def add_delta(self, obj: GitObject, base: GitObject, made: bytes | None = None) -> None:
-        """Send `obj` as a delta against `base` (`made` by `loopseal.git.delta`, or one splice), if that is smaller."""
+        """Send `obj` as a delta against `base` (`made` by `loopseal.git.delta`, or one splice), if that is worth it."""
         if base.oid not in self._entries:
             self._at_server.add(base.oid)
         if obj.oid in self:
             return
+        if len(obj.data) <= SMALL or base.kind is not obj.kind:
+            self.add(obj)
+            return
         told = delta.between(base.data, obj.data) if made is None else made
-        if base.kind is not obj.kind or len(told) + RAW >= len(obj.data):
+        if len(told) + RAW >= len(obj.data):
             self.add(obj)
         else:
             self._entries[obj.oid] = _entry(_REF_DELTA, told, bytes.fromhex(base.oid))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from loopseal.errors import Code, Unreachable
 from loopseal.git import delta
 from loopseal.git.objects import make
-from loopseal.git.pack import Limits, PackBuilder, read_pack
+from loopseal.git.pack import SMALL, Limits, PackBuilder, read_pack
 from loopseal.git.remote import GitObject, ObjectKind
 from tests.unit.git.hostile import hostile
 
@@ -32,7 +32,7 @@ class Repository:
             for name in ("a/values.yaml", "b/values.yaml", "big.txt"):
                 path = folder / name
                 path.parent.mkdir(exist_ok=True)
-                lines = [f"key{i}: value {i * 7919 % 1000}\n" for i in range(200)]
+                lines = [f"key{i}: value {i * 7919 % 1000}\n" for i in range(300)]
                 lines[turn * 3] = f"changed: {turn} {name}\n"
                 path.write_text("".join(lines))
             self.git("add", ".")
@@ -261,6 +261,10 @@ def test_stored_blocks_that_grow_are_read():
 # --- packs we send
 
 
+LEAD = b"-" * SMALL
+"""What makes an object large enough for a delta to be worth it."""
+
+
 def test_git_takes_what_we_build(repository, everything, tmp_path):
     subprocess.run(["git", "clone", "-q", "--bare", repository.folder, tmp_path / "copy.git"], check=True)
     tree = everything[repository.git("rev-parse", "main^{tree}").decode().strip()]
@@ -271,6 +275,7 @@ def test_git_takes_what_we_build(repository, everything, tmp_path):
         ObjectKind.COMMIT, f"tree {new_tree.oid}\nauthor A <a@b> 1 +0000\ncommitter A <a@b> 1 +0000\n\nx\n".encode()
     )
     builder = PackBuilder()
+    assert len(blob.data) > SMALL, "it goes as a delta, the tree as it is"
     builder.add_delta(new_blob, blob)
     builder.add_delta(new_tree, tree)
     builder.add(commit)
@@ -292,7 +297,7 @@ def test_git_takes_what_we_build(repository, everything, tmp_path):
 def test_what_we_build_we_read(pairs):
     builder, have, sent = PackBuilder(), {}, {}
     for old, new in pairs:
-        base, obj = make(BLOB, old * 3), make(BLOB, old * 3 + new)
+        base, obj = make(BLOB, LEAD + old * 3), make(BLOB, LEAD + old * 3 + new)
         if base.oid not in sent:
             have[base.oid] = base
         builder.add_delta(obj, base)
@@ -304,7 +309,7 @@ def test_what_we_build_we_read(pairs):
 
 
 def test_what_the_server_has_is_not_sent_again():
-    one, two = make(BLOB, b"state one " * 20), make(BLOB, b"state two " * 20)
+    one, two = make(BLOB, b"state one " * 500), make(BLOB, b"state two " * 500)
     builder = PackBuilder()
     builder.add_delta(two, one)
     builder.add_delta(one, two)  # back to where it was
@@ -316,15 +321,16 @@ def test_what_the_server_has_is_not_sent_again():
 
 def test_small_objects_and_other_kinds_are_sent_whole():
     builder = PackBuilder()
-    builder.add_delta(make(BLOB, b"abc"), make(BLOB, b"abd"))
-    builder.add_delta(make(TREE, b"x" * 100), make(BLOB, b"x" * 101))
+    builder.add_delta(make(BLOB, LEAD), make(BLOB, LEAD + b"x"))
+    builder.add_delta(make(TREE, LEAD + b"x"), make(BLOB, LEAD + b"xx"))
     assert len(read_pack(builder.build(), {}, lenient=False)) == 2
 
 
 def test_a_delta_made_elsewhere_is_sent_as_it_is():
-    base = make(BLOB, bytes(range(200)))
-    made = delta.splices(200, [(10, 1, b"x"), (150, 1, b"y")])
-    obj = make(BLOB, delta.apply(base.data, made, limit=1000))
+    base = make(BLOB, LEAD + bytes(range(200)))
+    made = delta.splices(len(base.data), [(10, 1, b"x"), (150, 1, b"y")])
+    obj = make(BLOB, delta.apply(base.data, made, limit=10_000))
     builder = PackBuilder()
     builder.add_delta(obj, base, made)
+    assert len(builder.build()) < 120
     assert read_pack(builder.build(), {base.oid: base}, lenient=False) == [obj]
