@@ -1,4 +1,4 @@
-"""Keys that sign commits, and one engine that verifies them: on the real peers, or on their simulators.
+"""One engine that verifies who signed what it applies: on the real peers, or on their simulators.
 
 In both worlds the commits are made by the real Git room over HTTP with the real signers, and by somebody else.
 """
@@ -6,28 +6,21 @@ In both worlds the commits are made by the real Git room over HTTP with the real
 from __future__ import annotations
 
 import asyncio
-import base64
-import subprocess
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 import pysequoia
-from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from loopseal.domain.identity import Actor, ActorKind
 from loopseal.domain.proposal import Application, Proposal, SetValue, Target, change_id
 from loopseal.domain.revision import State, Tolerance, Verdict
 from loopseal.engines import argocd, flux
-from loopseal.git.remotes import open_remote
 from loopseal.git.repository import Repository
 from loopseal.git.signing import open_signer
-from loopseal.ports import Finding, Signing, Source, Wait
+from loopseal.ports import Finding, Source, Wait
 from loopseal.settings import EngineSettings
 from loopseal.testing import objects
 from loopseal.testing.argocd import ArgoCD
@@ -39,78 +32,12 @@ from tests.peers.cluster import Cluster
 from tests.peers.flux import NAMESPACE as FLUX_SYSTEM
 from tests.peers.git import Git
 from tests.peers.ports import Ports
+from tests.peers.signing_keys import Key, repository
 from tests.unit.engines.worlds import Vault, kubeconfig
 
 PATH: Final = "app/settings.yaml"
 QUICK: Final = Tolerance(settle=0.5, error_grace=20.0, degraded_grace=10.0, wedge=60.0)
 _PATIENCE: Final = 120.0
-_USER: Final = "Bot <bot@example.com>"
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One key: how the settings name it (`openpgp`, `ssh`), its secret half, its public half, and what it signs as."""
-
-    way: str
-    secret: str
-    public: str
-    signing: Signing
-
-    @property
-    def id(self) -> str:
-        """The long id of the OpenPGP key that signs, as Argo CD's projects name it."""
-        return self.signing.key[-16:]
-
-    @property
-    def entry(self) -> tuple[str, str]:
-        """Name and content of its entry in a Secret for Flux."""
-        ending = "asc" if self.way == "openpgp" else "sshpub"
-        name = self.id if self.way == "openpgp" else "bot"
-        return f"{name}.{ending}", base64.b64encode(self.public.encode()).decode()
-
-
-async def _key(way: str, secret: str, public: str) -> Key:
-    repository = await _repository("http://127.0.0.1:1/none.git", way, secret)
-    try:
-        return Key(way, secret, public, await repository.signing())
-    finally:
-        await repository.aclose()
-
-
-def gnupg() -> Key:
-    """An OpenPGP key as GnuPG makes it, whose primary half signs."""
-    with tempfile.TemporaryDirectory(prefix="gpg-") as home:
-
-        def gpg(*arguments: str) -> str:
-            command = ["gpg", "--homedir", home, "--batch", "--passphrase", "", "--pinentry-mode", "loopback"]
-            return subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout
-
-        try:
-            gpg("--quick-generate-key", _USER, "ed25519", "sign", "never")
-            halves = gpg("--armor", "--export-secret-keys"), gpg("--armor", "--export")
-        finally:
-            subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=True, capture_output=True)
-    return asyncio.run(_key("openpgp", *halves))
-
-
-def sequoia() -> Key:
-    """An OpenPGP key as Sequoia makes it, which signs by a subkey."""
-    key = pysequoia.Tsk.generate(_USER)
-    return asyncio.run(_key("openpgp", str(key), str(key.extract_certificate())))
-
-
-def ssh() -> Key:
-    """An SSH key."""
-    key = ed25519.Ed25519PrivateKey.generate()
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-    made = asyncio.run(_key("ssh", secret, ""))
-    return Key("ssh", secret, made.signing.key + "\n", made.signing)
-
-
-async def _repository(url: str, way: str = "", secret: str = "") -> Repository:
-    signer = await open_signer(secrets=Vault({"env:KEY": secret}), **{way: "env:KEY"}) if way else None
-    remote = open_remote(url, mode="wire", unsafe_http=True)
-    return Repository(remote, branch="main", clock=SystemClock(), author=_USER, signer=signer)
 
 
 def settings_map(value: object) -> str:
@@ -208,7 +135,7 @@ class World(ABC):
         return told[-1]
 
     async def _ours(self, key: Key | None) -> Repository:
-        return await (_repository(self.url, key.way, key.secret) if key else _repository(self.url))
+        return await (repository(self.url, key.way, key.secret) if key else repository(self.url))
 
     def _argocd_objects(self) -> Sequence[Mapping[str, Any]]:
         anywhere = {"sourceRepos": ["*"], "destinations": [{"namespace": "*", "server": "*"}]}

@@ -17,7 +17,8 @@ import pytest
 
 from loopseal.domain.revision import State, Verdict
 from loopseal.ports import Level
-from tests.peers.signing import Key, RealArgoCD, RealFlux, SimulatedArgoCD, SimulatedFlux, World, gnupg, sequoia, ssh
+from tests.peers.signing import RealArgoCD, RealFlux, SimulatedArgoCD, SimulatedFlux, World
+from tests.peers.signing_keys import Key, gnupg, sequoia, ssh
 
 pytestmark = pytest.mark.skipif(not shutil.which("gpg"), reason="GnuPG is not installed")
 SIMULATED = {"argocd": SimulatedArgoCD, "flux": SimulatedFlux}
