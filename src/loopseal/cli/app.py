@@ -12,7 +12,19 @@ import click
 from loopseal.cli.exits import Exit, exit_of
 from loopseal.errors import LoopsealError
 
-COMMANDS: Final = ("change", "wait", "status", "revert", "log", "show", "targets", "replay", "demo", "version")
+COMMANDS: Final = (
+    "change",
+    "wait",
+    "status",
+    "revert",
+    "log",
+    "show",
+    "targets",
+    "replay",
+    "installation",
+    "demo",
+    "version",
+)
 """In the order of `--help`: what one needs first comes first."""
 
 EPILOG: Final = """\b
